@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// The receiving half of the handoff contract (docs/HANDOFF.md). Used by libpreload and tcpshim;
+// needs libc only, neither allocates nor locks, and is async-signal-safe.
+//
+// What usually goes wrong here, and doesn't: surplus descriptors leak; MSG_CTRUNC, which the kernel
+// also sets when the descriptor table is full or a security module refuses, is taken for a bug;
+// the received thing is used before anyone asked the kernel what it is; a datagram of no bytes is
+// taken for the end of the world.
+#pragma once
+
+#include <array>
+
+#include "base/handoff/wire_header.h"
+#include "base/posix/unique_fd.h"
+
+namespace proxyd {
+
+enum class ReceiveOutcome {
+    Connection,  // `connection` is open
+    NotOne,      // a datagram came that is no handoff; all that it carried is closed: go on
+    ShutDown,    // shutdown(2) was called on the site socket: nothing will come any more
+    Failed,      // recvmsg(2) failed; errno says why (EAGAIN: nothing there)
+};
+
+struct ReceivedConnection {
+    UniqueFd connection;                                // a connected TCP socket
+    std::array<uint8_t, WireHeaderBytesMax> payload{};  // as it came, cut at this size
+    size_t payload_bytes = 0;
+
+    Bytes payload_view() const { return Bytes(payload).first(payload_bytes); }
+};
+
+// Takes one handoff from `site_socket`. `recvmsg_flags`: MSG_CMSG_CLOEXEC and MSG_DONTWAIT as
+// wanted; blocks if the socket does and the latter isn't given.
+ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
+                                  ReceivedConnection& received);
+
+}  // namespace proxyd

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "base/handoff/site_socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <charconv>
+
+namespace proxyd {
+namespace {
+
+constexpr std::string_view Suffix = ".sock";
+constexpr mode_t SiteSocketMode = 0660;
+
+// The address of `file_name` in the directory, by the prefix if it fits, else by the descriptor.
+sockaddr_un address_in(BorrowedFd directory, std::string_view prefix, const char* file_name) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    char* const path = address.sun_path;
+    if (!prefix.empty() && prefix.size() + strlen(file_name) < sizeof(address.sun_path)) {
+        memcpy(path, prefix.data(), prefix.size());
+        strcpy(path + prefix.size(), file_name);
+    } else {
+        snprintf(path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", directory.number(),
+                 file_name);
+    }
+    return address;
+}
+
+int bind_to(BorrowedFd socket, const sockaddr_un& address) {
+    return bind(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+}
+
+}  // namespace
+
+std::string_view SiteSocketName::format(Text& text) const {
+    char* out = std::to_chars(text.data(), text.data() + text.size(), port).ptr;
+    if (!instance.empty()) {
+        *out++ = '.';
+        memcpy(out, instance.data(), instance.size());
+        out += instance.size();
+    }
+    memcpy(out, Suffix.data(), Suffix.size());
+    out += Suffix.size();
+    *out = '\0';
+    return {text.data(), static_cast<size_t>(out - text.data())};
+}
+
+std::optional<SiteSocketName> SiteSocketName::parse(std::string_view file_name) {
+    if (!file_name.ends_with(Suffix)) return std::nullopt;
+    std::string_view stem = file_name;
+    stem.remove_suffix(Suffix.size());
+    if (stem.empty()) return std::nullopt;
+    SiteSocketName name;
+    const char* const end = stem.data() + stem.size();
+    const auto [rest, error] = std::from_chars(stem.data(), end, name.port);
+    if (error != std::errc() || name.port == 0 || stem[0] == '0') return std::nullopt;
+    if (rest == end) return name;
+    if (*rest != '.' || rest + 1 == end) return std::nullopt;
+    name.instance = {rest + 1, static_cast<size_t>(end - rest - 1)};
+    return name;
+}
+
+SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name) {
+    const UniqueFd probe = UniqueFd::adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!probe.is_open()) return SiteSocketState::Unknown;
+    const sockaddr_un address = address_in(directory, {}, file_name);
+    if (connect(probe.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
+                sizeof(address)) == 0)
+        return SiteSocketState::Alive;
+    switch (errno) {
+        case ECONNREFUSED: return SiteSocketState::Dead;
+        case ENOENT: return SiteSocketState::Absent;
+        default: return SiteSocketState::Unknown;
+    }
+}
+
+Result<void> bind_site_socket(BorrowedFd receiver, BorrowedFd directory,
+                              std::string_view path_prefix, const SiteSocketName& name) {
+    SiteSocketName::Text text;
+    name.format(text);
+    char temporary[1 + SiteSocketName::TextBytesMax];
+    snprintf(temporary, sizeof(temporary), ".%s", text.data());
+
+    // The mode that the file is born with is the socket's own, less the umask: never too wide.
+    if (fchmod(receiver.number(), SiteSocketMode) != 0) return Unexpected{Errno::last()};
+    const sockaddr_un address = address_in(directory, path_prefix, temporary);
+    if (bind_to(receiver, address) != 0) {
+        // What a crash between bind and rename left behind.
+        if (errno != EADDRINUSE || unlinkat(directory.number(), temporary, 0) != 0 ||
+            bind_to(receiver, address) != 0)
+            return Unexpected{Errno::last()};
+    }
+
+    // Only root or a member may give the file that group; where neither holds, the mode still says
+    // who may send, and a directory with the set-group-ID bit has done it already.
+    struct stat status;
+    if (fstat(directory.number(), &status) == 0)
+        (void)!fchownat(directory.number(), temporary, static_cast<uid_t>(-1), status.st_gid, 0);
+    if (fchmodat(directory.number(), temporary, SiteSocketMode, 0) != 0 ||
+        renameat(directory.number(), temporary, directory.number(), text.data()) != 0) {
+        const Errno reason = Errno::last();
+        unlinkat(directory.number(), temporary, 0);
+        return Unexpected{reason};
+    }
+    return {};
+}
+
+}  // namespace proxyd

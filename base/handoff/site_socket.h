@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+//
+// Site sockets on disk: how they are called, how one is put into place, whether one is alive.
+// Used by proxyd (to find them) and by receivers (to make them). Needs libc only.
+//
+// A site directory holds <port>.sock and <port>.<instance>.sock; names that begin with a dot are
+// sockets that are not ready yet and are nobody's business.
+#pragma once
+
+#include <stdint.h>
+
+#include <array>
+#include <optional>
+#include <string_view>
+
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
+
+namespace proxyd {
+
+struct SiteSocketName {
+    // "." + "65535" + "." + instance + ".sock" + NUL. With "/proc/self/fd/<fd>/" it fits sun_path.
+    static constexpr size_t InstanceBytesMax = 64;
+    static constexpr size_t TextBytesMax = 1 + 5 + 1 + InstanceBytesMax + 5 + 1;
+    using Text = std::array<char, TextBytesMax>;
+
+    uint16_t port = 0;
+    std::string_view instance;  // "" for <port>.sock
+
+    // NUL-terminated file name in `text`; a shorter instance than InstanceBytesMax is required.
+    std::string_view format(Text& text) const;
+    // Nothing for any other file name; `instance` points into `file_name`.
+    static std::optional<SiteSocketName> parse(std::string_view file_name);
+};
+
+enum class SiteSocketState { Alive, Dead, Absent, Unknown };
+
+// Whether anybody has the socket `file_name` (NUL-terminated) in `directory` open: connects to it,
+// which leaves no trace in its queue. Unknown: not permitted to connect, or not a datagram socket.
+SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name);
+
+// Binds the datagram socket `receiver` under a temporary name (the file name with a dot before it),
+// gives it mode 0660 and the directory's group, and renames it into place, which replaces whatever
+// was there in one step. getsockname(2) goes on to give the temporary name.
+// `path_prefix`: how the directory is called in that name, e.g. "/run/proxyd/sites/blog/"; if the
+// whole does not fit sun_path, "/proc/self/fd/<directory>/" is used instead.
+Result<void> bind_site_socket(BorrowedFd receiver, BorrowedFd directory,
+                              std::string_view path_prefix, const SiteSocketName& name);
+
+}  // namespace proxyd
