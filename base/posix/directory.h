@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//
+// Reading a directory through its descriptor. Used where site directories are looked at.
+#pragma once
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <string_view>
+
+#include "base/posix/unique_fd.h"
+
+namespace proxyd {
+
+// Calls `each(name, type)` for all entries but "." and ".."; `type` as readdir(3) has it. A directory
+// that can't be read has no entries.
+template <typename Each>
+void for_each_entry(BorrowedFd directory, Each each) {
+    // A description of its own: the position in the directory belongs to it.
+    const int fd = openat(directory.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    DIR* const stream = fdopendir(fd);
+    if (stream == nullptr) return (void)close(fd);
+    while (const dirent* entry = readdir(stream)) {
+        const std::string_view name = entry->d_name;
+        if (name != "." && name != "..") each(entry->d_name, entry->d_type);
+    }
+    closedir(stream);
+}
+
+// Whether it is a directory itself, not a link to one.
+inline bool is_directory_entry(BorrowedFd directory, const char* name, unsigned char type) {
+    if (type != DT_UNKNOWN) return type == DT_DIR;
+    struct stat status;
+    return fstatat(directory.number(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+}  // namespace proxyd

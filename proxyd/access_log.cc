@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/access_log.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "base/daemon/log.h"
+
+namespace proxyd {
+namespace {
+
+constexpr size_t PendingBytesMax = 64 * 1024;
+
+void append_field(std::string& line, std::string_view key, std::string_view value) {
+    line.append(" ").append(key).append("=");
+    if (value.empty()) line += '-';
+    else append_escaped(line, value);
+}
+
+void append_field(std::string& line, std::string_view key, std::optional<int64_t> value) {
+    if (value) fmt::format_to(std::back_inserter(line), " {}={}", key, *value);
+    else line.append(" ").append(key).append("=-");
+}
+
+nlohmann::ordered_json text_or_null(std::string_view text) {
+    if (text.empty() || text == "-") return nullptr;
+    return text;
+}
+
+// A name may be any bytes, and JSON text is UTF-8: so it is escaped as in the text log.
+nlohmann::ordered_json escaped_or_null(std::string_view raw) {
+    std::string text;
+    append_escaped(text, raw);
+    return text_or_null(text);
+}
+
+nlohmann::ordered_json number_or_null(std::optional<int64_t> number) {
+    if (!number) return nullptr;
+    return *number;
+}
+
+}  // namespace
+
+std::string_view verdict_word(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::HandedOver: return "handed_over";
+        case Verdict::Rejected: return "rejected";
+        case Verdict::Closed: return "closed";
+        case Verdict::TimedOut: return "timed_out";
+    }
+    return "?";
+}
+
+Result<AccessLog> AccessLog::create(const Configuration& configuration) {
+    if (configuration.access_log == "stderr") {
+        UniqueFd standard_error = UniqueFd::adopt(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
+        return AccessLog(std::move(standard_error), configuration.access_log_format);
+    }
+    UniqueFd file = UniqueFd::adopt(open(configuration.access_log.c_str(),
+                                         O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+    if (!file.is_open()) return Unexpected{Errno::last()};
+    return AccessLog(std::move(file), configuration.access_log_format);
+}
+
+void AccessLog::add(const AccessRecord& record) {
+    counts_[static_cast<size_t>(record.verdict)]++;
+    if (format_ == AccessLogFormat::Json) add_json(record);
+    else add_text(record);
+    if (pending_.size() >= PendingBytesMax) flush();
+}
+
+void AccessLog::add_text(const AccessRecord& record) {
+    SocketAddress::Text client, listener;
+    append_time(pending_);
+    pending_ += " access";
+    append_field(pending_, "id", record.id);
+    append_field(pending_, "client", record.client.format(client));
+    append_field(pending_, "listener", record.listener.format(listener));
+    append_field(pending_, "protocol", protocol_word(record.protocol));
+    append_field(pending_, "name", record.name);
+    append_field(pending_, "alpn", record.alpn);
+    append_field(pending_, "route", record.route);
+    append_field(pending_, "site", record.site);
+    append_field(pending_, "verdict", verdict_word(record.verdict));
+    append_field(pending_, "reason", record.reason);
+    append_field(pending_, "hello_us", record.hello_us);
+    append_field(pending_, "handoff_us", record.handoff_us);
+    pending_ += '\n';
+}
+
+void AccessLog::add_json(const AccessRecord& record) {
+    SocketAddress::Text client, listener;
+    std::string time;
+    append_time(time);
+    nlohmann::ordered_json line;
+    line["time"] = time;
+    line["id"] = record.id;
+    line["client"] = text_or_null(record.client.format(client));
+    line["listener"] = text_or_null(record.listener.format(listener));
+    line["protocol"] = text_or_null(protocol_word(record.protocol));
+    line["name"] = escaped_or_null(record.name);
+    line["alpn"] = escaped_or_null(record.alpn);
+    line["route"] = text_or_null(record.route);
+    line["site"] = text_or_null(record.site);
+    line["verdict"] = verdict_word(record.verdict);
+    line["reason"] = text_or_null(record.reason);
+    line["hello_us"] = number_or_null(record.hello_us);
+    line["handoff_us"] = number_or_null(record.handoff_us);
+    pending_ += line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    pending_ += '\n';
+}
+
+void AccessLog::flush() {
+    if (pending_.empty()) return;
+    std::string_view rest = pending_;
+    while (!rest.empty()) {
+        const ssize_t written = write(file_.borrow().number(), rest.data(), rest.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) break;  // a full disk loses lines, not connections
+        rest.remove_prefix(static_cast<size_t>(written));
+    }
+    pending_.clear();
+}
+
+}  // namespace proxyd

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+//
+// The access log: one line per session, as docs/CONFIGURATION.md describes it. Lines are gathered and
+// written once per round of the event loop, so that logging costs a fraction of a system call.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/posix/result.h"
+#include "base/posix/socket_address.h"
+#include "base/posix/unique_fd.h"
+#include "proxyd/configuration.h"
+#include "proxyd/hello.h"
+
+namespace proxyd {
+
+enum class Verdict { HandedOver, Rejected, Closed, TimedOut };
+
+// The word of the access log: "handed_over"...
+std::string_view verdict_word(Verdict verdict);
+
+// Strings that are empty stand for nothing; `name` and `alpn` may hold anything.
+struct AccessRecord {
+    std::string_view id;
+    SocketAddress client;
+    SocketAddress listener;
+    Protocol protocol = Protocol::Unknown;
+    std::string_view name;
+    std::string_view alpn;
+    std::string_view route;
+    std::string_view site;
+    Verdict verdict = Verdict::Closed;
+    std::string_view reason;
+    std::optional<int64_t> hello_us;
+    std::optional<int64_t> handoff_us;
+};
+
+class AccessLog {
+  public:
+    // Standard error, or the file of the configuration, which is appended to.
+    static Result<AccessLog> create(const Configuration& configuration);
+
+    void add(const AccessRecord& record);
+    void flush();
+    uint64_t count(Verdict verdict) const { return counts_[static_cast<size_t>(verdict)]; }
+
+  private:
+    AccessLog(UniqueFd file, AccessLogFormat format) : file_(std::move(file)), format_(format) {}
+    void add_text(const AccessRecord& record);
+    void add_json(const AccessRecord& record);
+
+    UniqueFd file_;
+    AccessLogFormat format_;
+    std::string pending_;
+    std::array<uint64_t, 4> counts_{};
+};
+
+}  // namespace proxyd

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/alpn_list.h"
+
+#include <string.h>
+
+namespace proxyd {
+namespace {
+
+std::string_view as_text(Bytes bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+AlpnList AlpnList::copy_of(Bytes protocol_names) {
+    AlpnList list;
+    ByteReader reader(protocol_names);
+    while (const auto protocol = reader.block_u8()) {
+        const size_t entry_bytes = 1 + protocol->size();
+        if (list.size_ + entry_bytes > BytesMax) break;
+        memcpy(&list.protocols_[list.size_], protocol->data() - 1, entry_bytes);
+        list.size_ = static_cast<uint8_t>(list.size_ + entry_bytes);
+    }
+    return list;
+}
+
+std::string_view AlpnList::first() const {
+    const auto protocol = ByteReader(Bytes(protocols_).first(size_)).block_u8();
+    return protocol ? as_text(*protocol) : std::string_view();
+}
+
+bool AlpnList::contains(std::string_view protocol) const {
+    ByteReader reader(Bytes(protocols_).first(size_));
+    while (const auto offered = reader.block_u8())
+        if (as_text(*offered) == protocol) return true;
+    return false;
+}
+
+void AlpnList::append_to(std::string& text) const {
+    ByteReader reader(Bytes(protocols_).first(size_));
+    std::string_view separator;
+    while (const auto protocol = reader.block_u8()) {
+        text.append(separator).append(as_text(*protocol));
+        separator = ",";
+    }
+}
+
+}  // namespace proxyd

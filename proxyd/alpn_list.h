@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//
+// AlpnList: the application protocols that a client offers in its ClientHello, in its order (RFC
+// 7301 section 3.1). A value without heap memory: what does not fit is left out from the end.
+// Used by the ClientHello parser, the access log and the handoff's payload.
+#pragma once
+
+#include <stdint.h>
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "base/posix/byte_reader.h"
+
+namespace proxyd {
+
+class AlpnList {
+  public:
+    static constexpr size_t BytesMax = 255;  // protocols with their length bytes
+
+    AlpnList() = default;
+    // Of protocol_name_list's content (lengths and names, which the parser has checked).
+    static AlpnList copy_of(Bytes protocol_names);
+
+    bool is_empty() const { return size_ == 0; }
+    std::string_view first() const;  // "" if empty
+    bool contains(std::string_view protocol) const;
+    // "h2,http/1.1"; raw bytes, to be escaped by whoever shows them.
+    void append_to(std::string& text) const;
+
+  private:
+    std::array<uint8_t, BytesMax> protocols_{};
+    uint8_t size_ = 0;
+};
+
+}  // namespace proxyd

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// Configuration: what the file says, as a plain value with every default filled in; its keys are
+// described in docs/CONFIGURATION.md. Reading it touches nothing but the file itself.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/posix/result.h"
+#include "base/posix/socket_address.h"
+
+namespace proxyd {
+
+struct ListenerConfiguration {
+    std::string address_text;              // as written: ":443"
+    std::vector<SocketAddress> addresses;  // one, or both wildcards
+    std::string site;                      // its own site directory; "" if routes decide
+    std::string place;                     // "file:line: listen[0]", for messages
+};
+
+struct RouteConfiguration {
+    std::string key;  // lower-case, without a trailing dot: a name, "*.name", "@class" or "*"
+    std::string site_directory;
+    int line = 0;
+};
+
+enum class AccessLogFormat { Text, Json };
+
+struct Configuration {
+    std::string file;
+    std::vector<ListenerConfiguration> listeners;
+    std::vector<RouteConfiguration> routes;
+    std::string sites;        // "" if not given
+    std::string sites_place;  // "file:line: sites"
+    size_t hello_bytes_max = 32768;
+    std::chrono::milliseconds hello_timeout{10'000};
+    std::chrono::milliseconds wait_for_site{10'000};
+    size_t pending_max = 1000;
+    size_t sessions_max = 10'000;
+    std::string access_log = "stderr";
+    std::string access_log_place;  // "file:line: access_log"
+    AccessLogFormat access_log_format = AccessLogFormat::Text;
+};
+
+// All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".
+using ConfigurationErrors = std::vector<std::string>;
+
+// `file` is only the name in messages.
+Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view text,
+                                                               std::string_view file);
+
+// As JSON that parse_configuration reads back to the same value.
+std::string print_configuration(const Configuration& configuration);
+
+}  // namespace proxyd

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//
+// The values of the configuration file that are more than JSON: addresses, durations, route keys,
+// and the words for messages about them. Used by configuration.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/posix/result.h"
+#include "base/posix/socket_address.h"
+
+namespace proxyd {
+
+inline constexpr std::string_view AddressForms =
+    "\":443\", \"192.0.2.1:443\" or \"[2001:db8::1]:443\"";
+
+// One address, both wildcards for ":443", none if it is no address.
+std::vector<SocketAddress> parse_listen_address(std::string_view text);
+
+// "250ms", "10s", "2m", "1h"; nothing if it is anything else.
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+std::string format_duration(std::chrono::milliseconds duration);
+
+// The key in its plain form (lower-case, no trailing dot), or what is wrong with it.
+Result<std::string, std::string> parse_route_key(std::string_view text);
+
+bool is_absolute_path(std::string_view text);
+std::string without_trailing_slashes(std::string_view path);
+
+// For messages: control bytes and quotes escaped, long texts cut.
+std::string printable(std::string_view text);
+// A key as part of a path of keys; an empty one is shown as "".
+std::string printable_key(std::string_view key);
+
+// "did you mean 'x'?" if one of `known` is close to `word`, else the list of all of them.
+std::string hint(std::string_view word, std::span<const std::string_view> known);
+
+}  // namespace proxyd

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+//
+// Hello: what a client says before anybody answers, and from which its name is taken: a TLS
+// ClientHello or the head of an HTTP/1.x request. The parsers are pure functions over the bytes
+// that were seen so far, always from the first one. Used by session; they know nothing of sockets.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/posix/byte_reader.h"
+#include "proxyd/alpn_list.h"
+#include "proxyd/dns_name.h"
+
+namespace proxyd {
+
+enum class Protocol { Unknown, Tls, Http };
+
+// "-" (not known yet), "tls", "http": the words of the access log.
+std::string_view protocol_word(Protocol protocol);
+
+// Not all there yet. It is no use to look again before `bytes_min` bytes are there, counted from
+// the first one; more than were seen, always.
+struct NeedMore {
+    size_t bytes_min = 0;
+};
+
+// The client said where it wants to go.
+struct Hello {
+    std::optional<DnsName> name;  // none: the client gave no name
+    AlpnList alpn;                // TLS only
+    bool has_ech = false;         // TLS only; a GREASE one looks the same (RFC 9849 section 6.2)
+};
+
+// Not what the protocol allows, or a name that must not be used.
+struct Malformed {
+    std::string_view reason;  // one word of the access log, static: e.g. "name_too_long"
+    std::string offending;    // the name as the client sent it, raw bytes; empty if it's not a name
+};
+
+using HelloOutcome = std::variant<NeedMore, Hello, Malformed>;
+
+// What the bytes are. Nothing: more bytes are needed to tell. Unknown: neither TLS nor HTTP/1.x.
+std::optional<Protocol> recognise_protocol(Bytes bytes);
+
+// RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3, RFC 7301, RFC 9849.
+HelloOutcome parse_client_hello(Bytes bytes);
+
+// RFC 9112 sections 2 to 5.
+HelloOutcome parse_http_request_head(Bytes bytes);
+
+}  // namespace proxyd

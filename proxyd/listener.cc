@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/listener.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/daemon/log.h"
+
+namespace proxyd {
+namespace {
+
+constexpr int Backlog = 4096;  // the kernel cuts it at net.core.somaxconn
+constexpr int AcceptsPerWakeup = 16;
+constexpr auto PauseTime = std::chrono::milliseconds(100);
+
+bool set_option(BorrowedFd socket, int level, int option, int value) {
+    return setsockopt(socket.number(), level, option, &value, sizeof(value)) == 0;
+}
+
+Result<UniqueFd> open_listening_socket(const SocketAddress& address, bool defers_accept) {
+    UniqueFd socket = UniqueFd::adopt(
+        ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+    if (!socket.is_open()) return Unexpected{Errno::last()};
+    // Each family has its own socket, so that no IPv4 client ever appears as an IPv6 one.
+    if (!set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1) ||
+        (address.family() == AF_INET6 && !set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1)) ||
+        bind(socket.borrow().number(), address.kernel_address(), address.kernel_length()) != 0)
+        return Unexpected{Errno::last()};
+    // The hello is there when the client is accepted; a silent one comes a second later.
+    if (defers_accept) set_option(socket, IPPROTO_TCP, TCP_DEFER_ACCEPT, 1);
+    if (listen(socket.borrow().number(), Backlog) != 0) return Unexpected{Errno::last()};
+    return socket;
+}
+
+// A machine without IPv6 still serves ":443".
+bool may_be_missing(const ListenerConfiguration& listener, const SocketAddress& address, Errno why) {
+    return listener.addresses.size() > 1 && address.family() == AF_INET6 &&
+           (why.number == EAFNOSUPPORT || why.number == EADDRNOTAVAIL);
+}
+
+}  // namespace
+
+Result<std::vector<ListeningSocket>, std::string> open_listening_sockets(
+    const Configuration& configuration) {
+    std::vector<ListeningSocket> sockets;
+    for (const ListenerConfiguration& listener : configuration.listeners) {
+        for (const SocketAddress& address : listener.addresses) {
+            Result<UniqueFd> socket = open_listening_socket(address, listener.site.empty());
+            SocketAddress::Text text;
+            if (!socket && may_be_missing(listener, address, socket.error())) {
+                log_notice("{}: not listening on {}: {}", listener.place, address.format(text),
+                           errno_text(socket.error().number));
+                continue;
+            }
+            if (!socket)
+                return Unexpected{fmt::format("{}: cannot listen on {}: {}", listener.place,
+                                              address.format(text),
+                                              errno_text(socket.error().number))};
+            const auto local = SocketAddress::local_of(*socket);
+            sockets.push_back({*std::move(socket), local ? *local : address, listener.site});
+        }
+    }
+    return sockets;
+}
+
+Listener::Listener(EventLoop& loop, ListeningSocket socket, std::function<bool()> has_room,
+                   std::function<void(UniqueFd, const SocketAddress&, const Entrance&)> accepted)
+    : socket_(std::move(socket.socket)),
+      entrance_{socket.address, Route{"listener", std::move(socket.site), true}},
+      has_room_(std::move(has_room)),
+      accepted_(std::move(accepted)),
+      readable_(loop, *this),
+      pause_(loop, *this) {
+    readable_.start(socket_);
+}
+
+void Listener::stop() {
+    readable_.stop();
+    pause_.stop();
+    while (accept_one() == Accepted::One) {
+    }
+    socket_.close();
+}
+
+void Listener::on_readable() noexcept {
+    for (int i = 0; i < AcceptsPerWakeup; i++)
+        if (accept_one() != Accepted::One) return;
+}
+
+Listener::Accepted Listener::accept_one() {
+    if (!has_room_()) {
+        pause("sessions_max is reached");
+        return Accepted::NoRoom;
+    }
+    sockaddr_storage storage;
+    socklen_t length = sizeof(storage);
+    auto* generic = reinterpret_cast<sockaddr*>(&storage);
+    UniqueFd client = UniqueFd::adopt(
+        accept4(socket_.borrow().number(), generic, &length, SOCK_CLOEXEC));
+    if (client.is_open()) {
+        accepted_(std::move(client), SocketAddress::from_kernel(generic, length), entrance_);
+        return Accepted::One;
+    }
+    switch (errno) {
+        case EAGAIN: return Accepted::None;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM: pause(errno_text(errno)); return Accepted::NoRoom;
+        default: return Accepted::One;  // this client has gone; the next may be there (accept(2))
+    }
+}
+
+// Clients stay in the backlog meanwhile: nothing spins, nobody is lost.
+void Listener::pause(std::string_view why) {
+    if (!has_told_of_pause_) {
+        SocketAddress::Text text;
+        log_warning("accepting pauses at {}: {}", entrance_.address.format(text), why);
+        has_told_of_pause_ = true;
+    }
+    readable_.stop();
+    pause_.start(PauseTime);
+}
+
+void Listener::on_pause_over() noexcept {
+    readable_.start(socket_);
+    on_readable();
+    if (readable_.is_active()) has_told_of_pause_ = false;
+}
+
+}  // namespace proxyd

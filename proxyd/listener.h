@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+//
+// Listener: accepts clients at one listening socket. The sockets are opened before any worker is
+// there (open_listening_sockets), and given to it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/daemon/event_loop.h"
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
+#include "proxyd/configuration.h"
+#include "proxyd/session.h"
+
+namespace proxyd {
+
+struct ListeningSocket {
+    UniqueFd socket;
+    SocketAddress address;  // with the port that the kernel chose, if it was to choose
+    std::string site;       // the listener's own site directory, or ""
+};
+
+// All or none; the error is a whole message ("file:line: listen[0]: cannot listen on ...").
+Result<std::vector<ListeningSocket>, std::string> open_listening_sockets(
+    const Configuration& configuration);
+
+class Listener {
+  public:
+    // `accepted` gets every client; `has_room` says whether another one can be taken at all.
+    Listener(EventLoop& loop, ListeningSocket socket, std::function<bool()> has_room,
+             std::function<void(UniqueFd, const SocketAddress&, const Entrance&)> accepted);
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+
+    const Entrance& entrance() const { return entrance_; }
+    // Takes what is in the backlog, and listens no more.
+    void stop();
+
+  private:
+    enum class Accepted { One, None, NoRoom };
+
+    void on_readable() noexcept;
+    void on_pause_over() noexcept;
+    Accepted accept_one();
+    void pause(std::string_view why);
+
+    UniqueFd socket_;
+    const Entrance entrance_;
+    const std::function<bool()> has_room_;
+    const std::function<void(UniqueFd, const SocketAddress&, const Entrance&)> accepted_;
+    bool has_told_of_pause_ = false;
+    ReadWatcher<&Listener::on_readable> readable_;
+    TimerWatcher<&Listener::on_pause_over> pause_;
+};
+
+}  // namespace proxyd

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//
+// proxyd: reads its configuration, opens the listening sockets, and runs a worker.
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "base/daemon/log.h"
+#include "base/daemon/options.h"
+#include "proxyd/configuration.h"
+#include "proxyd/worker.h"
+
+namespace proxyd {
+namespace {
+
+enum ExitCode { Fine = 0, SystemRefused = 1, WrongUse = 2 };
+
+constexpr std::array<Option, 5> Options = {{
+    {"config", "FILE", "the configuration (default: /etc/proxyd/proxyd.json)"},
+    {"check-config", "", "say what is wrong with the configuration, and end"},
+    {"print-config", "", "print the configuration with every default filled in, and end"},
+    {"help", "", "print this help, and end"},
+    {"version", "", "print the version, and end"},
+}};
+
+constexpr Command ProxydCommand = {
+    "proxyd", "[--config FILE] [--check-config | --print-config]",
+    "Hands each TCP connection itself to the server that its TLS or HTTP name belongs to.", Options};
+
+int fail(ExitCode code, std::string_view text) {
+    fmt::print(stderr, "proxyd: {}\n", text);
+    return code;
+}
+
+Result<std::string> read_file(const std::string& path) {
+    const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.is_open()) return Unexpected{Errno::last()};
+    std::string text;
+    std::array<char, 65536> buffer;
+    for (;;) {
+        const ssize_t size = read(file.borrow().number(), buffer.data(), buffer.size());
+        if (size < 0) return Unexpected{Errno::last()};
+        if (size == 0) return text;
+        text.append(buffer.data(), static_cast<size_t>(size));
+    }
+}
+
+// Clients are descriptors: take as many as the system lets us have.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void warn_of_missing_sites(const Configuration& configuration) {
+    for (const RouteConfiguration& route : configuration.routes) {
+        struct stat status;
+        if (stat(route.site_directory.c_str(), &status) != 0)
+            log_warning("{}:{}: routes.{}: {}: {}; clients wait until it is there",
+                        configuration.file, route.line, route.key, route.site_directory,
+                        errno_text(errno));
+    }
+}
+
+// Owns the worker and turns signals into calls.
+class Daemon {
+  public:
+    Daemon(const Configuration& configuration, AccessLog access_log)
+        : worker_(loop_, configuration, std::move(access_log)),
+          terminate_(loop_, *this, SIGTERM),
+          interrupt_(loop_, *this, SIGINT) {}
+
+    int run(std::vector<ListeningSocket> sockets) {
+        if (const auto started = worker_.start(std::move(sockets)); !started)
+            return fail(SystemRefused, started.error());
+        log_notice("ready: version {}, process {}", PROXYD_VERSION, getpid());
+        loop_.run();
+        worker_.log_summary();
+        return Fine;
+    }
+
+  private:
+    void on_stop() noexcept { worker_.stop(); }
+
+    EventLoop loop_;
+    Worker worker_;
+    SignalWatcher<&Daemon::on_stop> terminate_;
+    SignalWatcher<&Daemon::on_stop> interrupt_;
+};
+
+int serve(const Configuration& configuration) {
+    signal(SIGPIPE, SIG_IGN);  // a log whose reader has gone is no reason to die
+    raise_descriptor_limit();
+    Result<AccessLog> access_log = AccessLog::create(configuration);
+    if (!access_log)
+        return fail(SystemRefused, fmt::format("{}: cannot open {}: {}",
+                                               configuration.access_log_place,
+                                               configuration.access_log,
+                                               errno_text(access_log.error().number)));
+    auto sockets = open_listening_sockets(configuration);
+    if (!sockets) return fail(SystemRefused, sockets.error());
+    warn_of_missing_sites(configuration);
+    Daemon daemon(configuration, *std::move(access_log));
+    return daemon.run(*std::move(sockets));
+}
+
+int run(int argc, char** argv) {
+    const auto line = parse_command_line(ProxydCommand, argc, argv);
+    if (!line) return fail(WrongUse, line.error());
+    if (line->has("help")) {
+        fmt::print("{}", help_text(ProxydCommand));
+        return Fine;
+    }
+    if (line->has("version")) {
+        fmt::print("proxyd {}\n", PROXYD_VERSION);
+        return Fine;
+    }
+    if (!line->positional.empty())
+        return fail(WrongUse,
+                    fmt::format("unknown argument '{}', see proxyd --help", line->positional[0]));
+
+    const std::string file(line->last("config", "/etc/proxyd/proxyd.json"));
+    const Result<std::string> text = read_file(file);
+    if (!text)
+        return fail(SystemRefused,
+                    fmt::format("{}: cannot be read: {}", file, errno_text(text.error().number)));
+    const auto configuration = parse_configuration(*text, file);
+    if (!configuration) {
+        for (const std::string& error : configuration.error()) fmt::print(stderr, "{}\n", error);
+        return WrongUse;
+    }
+    if (line->has("print-config")) {
+        fmt::print("{}\n", print_configuration(*configuration));
+        return Fine;
+    }
+    if (line->has("check-config")) {
+        fmt::print("{}: fine: {} listeners, {} routes\n", file, configuration->listeners.size(),
+                   configuration->routes.size());
+        return Fine;
+    }
+    return serve(*configuration);
+}
+
+}  // namespace
+}  // namespace proxyd
+
+int main(int argc, char** argv) { return proxyd::run(argc, argv); }

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+//
+// Two things here are easy to break.
+//
+// Peeking leaves the bytes in the socket, so the socket stays readable, and a level-triggered wait
+// spins. Therefore SO_RCVLOWAT is set to the number of bytes that are worth another look, and back
+// to 1 before the socket leaves us: the option travels with it (measured; so does O_NONBLOCK, which
+// is why the connection never gets it and every call says MSG_DONTWAIT).
+//
+// The order of a handoff: out of the epoll set, socket state restored, message sent, copy closed.
+#include "proxyd/session.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cassert>
+#include <iterator>
+
+#include "base/handoff/send.h"
+#include "proxyd/session_table.h"
+
+namespace proxyd {
+namespace {
+
+// A refused client gets this long, and may send this much, until it has read the answer.
+constexpr auto DrainTime = std::chrono::seconds(2);
+constexpr size_t DrainBytesMax = 1 << 20;
+constexpr size_t DrainBytesPerCall = 64 * 1024;
+
+constexpr uint32_t GoneEvents = EPOLLERR | EPOLLHUP;
+
+int64_t microseconds(Clock::duration duration) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+}
+
+std::string_view outcome_word(HandoffOutcome outcome) {
+    switch (outcome) {
+        case HandoffOutcome::Taken: return "";
+        case HandoffOutcome::Full: return "site_full";
+        case HandoffOutcome::NotPermitted: return "site_not_permitted";
+        case HandoffOutcome::Refused: return "site_refused";
+        case HandoffOutcome::Absent: return "site_absent";
+    }
+    return "";
+}
+
+// Different in every run, so that ids of different runs differ.
+uint32_t run_number() {
+    static const uint32_t number = [] {
+        timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        return static_cast<uint32_t>(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
+    }();
+    return number;
+}
+
+}  // namespace
+
+Session::Session(SessionServices& services, uint64_t key, uint32_t number, UniqueFd connection,
+                 const SocketAddress& client, const Entrance& entrance)
+    : services_(services),
+      key_(key),
+      connection_(std::move(connection)),
+      client_(client),
+      entrance_(entrance),
+      accepted_at_(Clock::now()),
+      deadline_(services.loop, *this) {
+    fmt::format_to(id_.data(), "{:08x}-{:08x}", run_number(), number);
+}
+
+Session::~Session() {
+    leave_lists();
+    if (is_watched_) stop_watching();
+}
+
+Session::Progress Session::begin() {
+    if (!entrance_.site.site_directory.empty()) {
+        hello_at_ = accepted_at_;
+        return enter_site({&entrance_.site, RouteRule::ListenerSite});
+    }
+    return look_at_hello(false);
+}
+
+Session::Progress Session::on_client_event(uint32_t epoll_events) {
+    switch (state_) {
+        case State::AwaitingHello:
+            return look_at_hello((epoll_events & (EPOLLRDHUP | GoneEvents)) != 0);
+        case State::AwaitingSite: return close_silently("client_reset");
+        case State::Refusing: return drain();
+    }
+    return Progress::Done;
+}
+
+Session::Progress Session::on_site_room() {
+    assert(state_ == State::AwaitingSite && site_ != nullptr);
+    return try_site(*site_);
+}
+
+void Session::give_up(std::string_view reason) {
+    if (state_ != State::Refusing) (void)refuse(Refusal::Limit, reason);
+}
+
+Session::Progress Session::look_at_hello(bool peer_has_closed) {
+    const std::span<uint8_t> buffer = services_.peek_buffer;
+    const ssize_t size = recv(connection_.borrow().number(), buffer.data(), buffer.size(),
+                              MSG_PEEK | MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return await_hello(1);
+    if (size < 0) return close_silently("client_reset");
+    if (size == 0) return close_silently("client_closed");
+
+    bytes_seen_ = static_cast<size_t>(size);
+    const Bytes bytes = Bytes(buffer).first(bytes_seen_);
+    HelloOutcome outcome = NeedMore{bytes_seen_ + 1};
+    if (const auto protocol = recognise_protocol(bytes)) {
+        protocol_ = *protocol;
+        if (protocol_ == Protocol::Unknown) return refuse(Refusal::Malformed, "protocol_unknown");
+        outcome = protocol_ == Protocol::Tls ? parse_client_hello(bytes)
+                                             : parse_http_request_head(bytes);
+    }
+    if (const auto* need = std::get_if<NeedMore>(&outcome)) {
+        if (need->bytes_min > services_.configuration.hello_bytes_max)
+            return refuse(Refusal::Malformed, "hello_too_large");
+        if (peer_has_closed) return close_silently("client_closed");
+        return await_hello(need->bytes_min);
+    }
+    hello_at_ = Clock::now();
+    if (auto* malformed = std::get_if<Malformed>(&outcome)) {
+        offending_name_ = std::move(malformed->offending);
+        return refuse(Refusal::Malformed, malformed->reason);
+    }
+    return choose_route(std::get<Hello>(outcome));
+}
+
+Session::Progress Session::await_hello(size_t bytes_min) {
+    set_receive_low_water(bytes_min);
+    if (is_watched_) return Progress::Keep;
+    if (!watch_client(EPOLLIN | EPOLLRDHUP)) return refuse(Refusal::Limit, "sessions_max");
+    services_.expendable.push_back(*this);
+    is_expendable_ = true;
+    deadline_.start(services_.configuration.hello_timeout - (Clock::now() - accepted_at_));
+    return Progress::Keep;
+}
+
+Session::Progress Session::choose_route(const Hello& hello) {
+    hello_ = hello;
+    const RouteMatch match =
+        services_.routes.find(hello_.name ? hello_.name->view() : "", protocol_);
+    if (match.route == nullptr) return refuse(Refusal::NoRoute, "no_route");
+    return enter_site(match);
+}
+
+Session::Progress Session::enter_site(const RouteMatch& match) {
+    leave_lists();
+    deadline_.stop();
+    route_key_ = match.route->key;
+    rule_ = match.rule;
+    Site& site = services_.sites.site_for(*match.route, entrance_.address.port());
+    site_ = &site;
+    state_ = State::AwaitingSite;
+    // Whoever waits already is served first.
+    if (site.waiting_count() > 0) {
+        last_outcome_ = HandoffOutcome::Full;
+        return await_site(site);
+    }
+    return try_site(site);
+}
+
+Session::Progress Session::try_site(Site& site) {
+    if (is_watched_) stop_watching();
+    set_receive_low_water(1);
+    last_outcome_ = offer_to(site);
+    if (last_outcome_ != HandoffOutcome::Taken) return await_site(site);
+    connection_.close();
+    log(Verdict::HandedOver, route_rule_word(rule_));
+    return Progress::Done;
+}
+
+HandoffOutcome Session::offer_to(Site& site) {
+    ConnectionDescription description;
+    description.source = client_;
+    description.destination = entrance_.address;
+    if (entrance_.address.is_wildcard())
+        if (const auto local = SocketAddress::local_of(connection_)) description.destination = *local;
+    description.alpn = hello_.alpn.first();
+    description.name = hello_.name ? hello_.name->view() : std::string_view();
+    description.id = {id_.data(), id_.size()};
+    std::array<uint8_t, WireHeaderBytesMax> payload;
+    const size_t size = encode_wire_header(description, payload);
+    return site.hand_over(connection_, Bytes(payload).first(size), client_.family());
+}
+
+Session::Progress Session::await_site(Site& site) {
+    set_receive_low_water(1);
+    // Only the end of the connection is of interest: half-closed clients still want their answer.
+    if (!is_watched_ && !watch_client(0)) return refuse(Refusal::Limit, "sessions_max");
+    if (is_linked()) return Progress::Keep;
+    const auto wait = services_.configuration.wait_for_site;
+    if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(last_outcome_));
+    if (site.waiting_count() >= services_.configuration.pending_max)
+        return refuse(Refusal::Limit, "pending_max");
+    site.add_waiting(*this);
+    deadline_.start(wait);
+    return Progress::Keep;
+}
+
+// Writes the answer, ends our half, and reads on until the client has ended its own: a socket that is
+// closed with unread input is reset, which destroys the answer on its way (RFC 1122 section 4.2.2.13).
+Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verdict verdict) {
+    log(verdict, reason);
+    leave_lists();
+    state_ = State::Refusing;
+    set_receive_low_water(1);
+    const std::string answer = refusal_answer(protocol_, refusal, reason);
+    if (!answer.empty())
+        (void)send(connection_.borrow().number(), answer.data(), answer.size(),
+                   MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(connection_.borrow().number(), SHUT_WR);
+    if (drain() == Progress::Done) return Progress::Done;
+    if (is_watched_)
+        services_.clients.change(connection_, key_, EPOLLIN | EPOLLRDHUP);
+    else if (!watch_client(EPOLLIN | EPOLLRDHUP)) return Progress::Done;
+    services_.expendable.push_back(*this);
+    is_expendable_ = true;
+    deadline_.start(DrainTime);
+    return Progress::Keep;
+}
+
+Session::Progress Session::drain() {
+    // MSG_TRUNC on TCP: taken and thrown away without being copied (tcp(7)).
+    const ssize_t size = recv(connection_.borrow().number(), nullptr, DrainBytesPerCall,
+                              MSG_TRUNC | MSG_DONTWAIT);
+    if (size < 0) return errno == EAGAIN || errno == EINTR ? Progress::Keep : Progress::Done;
+    bytes_drained_ += static_cast<size_t>(size);
+    return size == 0 || bytes_drained_ > DrainBytesMax ? Progress::Done : Progress::Keep;
+}
+
+Session::Progress Session::close_silently(std::string_view reason) {
+    log(Verdict::Closed, reason);
+    return Progress::Done;
+}
+
+void Session::on_deadline() noexcept {
+    if (deadline_passed() == Progress::Done) services_.sessions.erase(*this);
+}
+
+Session::Progress Session::deadline_passed() {
+    switch (state_) {
+        case State::AwaitingHello:
+            return refuse(Refusal::TooLate, "hello_timeout", Verdict::TimedOut);
+        case State::AwaitingSite:
+            return refuse(Refusal::SiteTrouble, outcome_word(last_outcome_));
+        case State::Refusing: return Progress::Done;
+    }
+    return Progress::Done;
+}
+
+bool Session::watch_client(uint32_t events) {
+    is_watched_ = services_.clients.add(connection_, key_, events).has_value();
+    return is_watched_;
+}
+
+void Session::stop_watching() {
+    services_.clients.remove(connection_);
+    is_watched_ = false;
+}
+
+void Session::leave_lists() {
+    if (!is_linked()) return;
+    if (is_expendable_) services_.expendable.remove(*this);
+    else site_->remove_waiting(*this);
+    is_expendable_ = false;
+}
+
+void Session::set_receive_low_water(size_t bytes) {
+    if (receive_low_water_ == bytes) return;
+    const int value = static_cast<int>(bytes);
+    setsockopt(connection_.borrow().number(), SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
+    receive_low_water_ = bytes;
+}
+
+void Session::log(Verdict verdict, std::string_view reason) {
+    AccessRecord record;
+    record.id = {id_.data(), id_.size()};
+    record.client = client_;
+    record.listener = entrance_.address;
+    record.protocol = protocol_;
+    record.name = hello_.name ? hello_.name->view() : std::string_view(offending_name_);
+    std::string alpn;
+    hello_.alpn.append_to(alpn);
+    record.alpn = alpn;
+    record.route = route_key_;
+    std::string site;
+    if (site_ != nullptr) {
+        site = site_->directory();
+        if (verdict == Verdict::HandedOver) site.append("/").append(site_->last_taker());
+    }
+    record.site = site;
+    record.verdict = verdict;
+    record.reason = reason;
+    if (hello_at_) {
+        record.hello_us = microseconds(*hello_at_ - accepted_at_);
+        record.handoff_us = microseconds(Clock::now() - *hello_at_);
+    }
+    services_.access_log.add(record);
+}
+
+}  // namespace proxyd

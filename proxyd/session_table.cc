@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/session_table.h"
+
+namespace proxyd {
+
+Session& SessionTable::add(SessionServices& services, UniqueFd connection,
+                           const SocketAddress& client, const Entrance& entrance) {
+    if (free_.empty()) {
+        free_.push_back(static_cast<uint32_t>(places_.size()));
+        places_.emplace_back();
+    }
+    const uint32_t index = free_.back();
+    free_.pop_back();
+    Place& place = places_[index];
+    const uint64_t key = uint64_t{++place.generation} << 32 | index;
+    size_++;
+    return place.session.emplace(services, key, next_number_++, std::move(connection), client,
+                                 entrance);
+}
+
+Session* SessionTable::find(uint64_t key) {
+    Place& place = places_[static_cast<uint32_t>(key)];
+    if (place.generation != key >> 32 || !place.session) return nullptr;
+    return &*place.session;
+}
+
+void SessionTable::erase(Session& session) {
+    const auto index = static_cast<uint32_t>(session.key());
+    places_[index].session.reset();
+    free_.push_back(index);
+    size_--;
+}
+
+}  // namespace proxyd

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//
+// SessionTable owns the sessions of a worker. A session's place is used again after it, so the usual
+// session costs no allocation; its key tells it from the others that had its place.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "proxyd/session.h"
+
+namespace proxyd {
+
+class SessionTable {
+  public:
+    SessionTable() = default;
+    SessionTable(const SessionTable&) = delete;
+    SessionTable& operator=(const SessionTable&) = delete;
+
+    Session& add(SessionServices& services, UniqueFd connection, const SocketAddress& client,
+                 const Entrance& entrance);
+    Session* find(uint64_t key);  // null if it has ended
+    void erase(Session& session);
+    size_t size() const { return size_; }
+
+  private:
+    struct Place {
+        uint32_t generation = 0;
+        std::optional<Session> session;
+    };
+
+    std::deque<Place> places_;  // a deque, because sessions never move
+    std::vector<uint32_t> free_;
+    size_t size_ = 0;
+    uint32_t next_number_ = 0;
+};
+
+}  // namespace proxyd

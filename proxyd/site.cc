@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/daemon/log.h"
+#include "base/handoff/instance_label.h"
+#include "base/handoff/send.h"
+#include "base/handoff/site_socket.h"
+#include "base/posix/directory.h"
+#include "proxyd/session.h"
+
+namespace proxyd {
+namespace {
+
+constexpr auto PathLookInterval = std::chrono::seconds(1);
+// While clients wait: for what no event tells, such as a mode that was mended.
+constexpr auto RetryInterval = std::chrono::milliseconds(250);
+
+// The more hopeful of two outcomes.
+HandoffOutcome better(HandoffOutcome a, HandoffOutcome b) { return std::min(a, b); }
+
+}  // namespace
+
+// A connected sender to one live site socket.
+class Site::Sender {
+  public:
+    Sender(Site& site, std::string file_name, const struct stat& status, UniqueFd socket,
+           std::optional<InstanceLabel> label)
+        : site_(site),
+          file_name_(std::move(file_name)),
+          device_(status.st_dev),
+          inode_(status.st_ino),
+          label_(label),
+          socket_(std::move(socket)),
+          writable_(site.loop_, *this) {}
+
+    const std::string& file_name() const { return file_name_; }
+    bool suits(sa_family_t family) const { return !label_ || label_->suits(family); }
+    bool is_for(const struct stat& status) const {
+        return status.st_dev == device_ && status.st_ino == inode_;
+    }
+    // A renamed file is still the same socket.
+    void rename(std::string file_name) { file_name_ = std::move(file_name); }
+
+    bool is_full() const { return writable_.is_active(); }
+    void wait_for_room() { writable_.start(socket_); }
+    BorrowedFd socket() const { return socket_; }
+
+  private:
+    void on_writable() noexcept {
+        writable_.stop();
+        site_.room_(site_);
+    }
+
+    Site& site_;
+    std::string file_name_;
+    dev_t device_;
+    ino_t inode_;
+    std::optional<InstanceLabel> label_;
+    UniqueFd socket_;
+    WriteWatcher<&Sender::on_writable> writable_;
+};
+
+Site::Site(EventLoop& loop, DirectoryWatch& watch, std::string directory, bool follows_links,
+           uint16_t port, std::function<void(Site&)> room)
+    : loop_(loop),
+      directory_(std::move(directory)),
+      follows_links_(follows_links),
+      port_(port),
+      room_(std::move(room)),
+      subscription_(watch, [this](std::string_view) { on_directory_change(); }),
+      retry_(loop, *this) {}
+
+Site::~Site() = default;
+
+HandoffOutcome Site::hand_over(BorrowedFd connection, Bytes payload, sa_family_t client_family) {
+    read_directory_if_needed();
+    HandoffOutcome outcome = offer(connection, payload, client_family, true);
+    if (outcome != HandoffOutcome::Taken)
+        outcome = better(outcome, offer(connection, payload, client_family, false));
+    if (outcome != HandoffOutcome::Refused || !senders_.empty()) return outcome;
+    // All that were known have died. Their successors may be there already, before their event.
+    read_directory();
+    for (const bool suiting : {true, false})
+        if (outcome != HandoffOutcome::Taken)
+            outcome = better(outcome, offer(connection, payload, client_family, suiting));
+    return senders_.empty() ? without_senders_ : outcome;
+}
+
+// Offers to those senders that suit the family, or to those that don't.
+HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t family, bool suiting) {
+    HandoffOutcome outcome = without_senders_;
+    for (size_t left = senders_.size(); left > 0 && !senders_.empty(); left--) {
+        if (next_sender_ >= senders_.size()) next_sender_ = 0;
+        Sender& sender = *senders_[next_sender_];
+        if (sender.suits(family) != suiting) {
+            next_sender_++;
+            continue;
+        }
+        if (sender.is_full()) {
+            outcome = better(outcome, HandoffOutcome::Full);
+            next_sender_++;
+            continue;
+        }
+        const Result<void> sent = send_connection(sender.socket(), connection, payload);
+        if (sent) {
+            last_taker_ = sender.file_name();
+            next_sender_++;
+            return HandoffOutcome::Taken;
+        }
+        switch (sent.error().number) {
+            case EAGAIN:
+                sender.wait_for_room();
+                [[fallthrough]];
+            case ETOOMANYREFS:  // the kernel counts descriptors in flight per user: soon fewer
+            case ENOBUFS:
+            case ENOMEM:
+                outcome = better(outcome, HandoffOutcome::Full);
+                next_sender_++;
+                break;
+            default:  // ECONNREFUSED, EPIPE: this one is dead, and the next has its place
+                outcome = better(outcome, HandoffOutcome::Refused);
+                senders_.erase(senders_.begin() + static_cast<ptrdiff_t>(next_sender_));
+                if (senders_.empty()) without_senders_ = HandoffOutcome::Refused;
+        }
+    }
+    return outcome;
+}
+
+void Site::read_directory_if_needed() {
+    const bool is_blind = !subscription_.is_active();
+    if (!needs_reading_ && !is_blind && !senders_.empty()) {
+        const Clock::time_point now = Clock::now();
+        if (now - looked_at_path_ < PathLookInterval) return;
+        looked_at_path_ = now;
+        if (!directory_was_replaced()) return;
+    }
+    // While clients wait, an event or the retry timer says when to read an empty site again.
+    if (senders_.empty() && !needs_reading_ && waiting_.size() > 0) return;
+    read_directory();
+}
+
+bool Site::directory_was_replaced() const {
+    struct stat status;
+    const int flags = follows_links_ ? 0 : AT_SYMLINK_NOFOLLOW;
+    if (fstatat(AT_FDCWD, directory_.c_str(), &status, flags) != 0) return true;
+    return status.st_dev != device_ || status.st_ino != inode_;
+}
+
+UniqueFd Site::open_directory() const {
+    // O_NOFOLLOW speaks of the last part of the path, the only one that a client has chosen.
+    const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follows_links_ ? 0 : O_NOFOLLOW);
+    return UniqueFd::adopt(open(directory_.c_str(), flags));
+}
+
+void Site::read_directory() {
+    needs_reading_ = false;
+    looked_at_path_ = Clock::now();
+    std::vector<std::unique_ptr<Sender>> senders;
+    without_senders_ = HandoffOutcome::Absent;
+
+    const UniqueFd directory = open_directory();
+    struct stat status;
+    if (directory.is_open() && fstat(directory.borrow().number(), &status) == 0) {
+        device_ = status.st_dev;
+        inode_ = status.st_ino;
+        // Watched before it is read; when watches have run out it is read for every client.
+        if (!subscription_.start(directory)) subscription_.stop();
+        for_each_entry(directory, [&](const char* file_name, unsigned char) {
+            const auto name = SiteSocketName::parse(file_name);
+            if (name) connect_to(directory, file_name, name->port, name->instance, senders);
+        });
+    } else if (errno == EMFILE || errno == ENFILE) {
+        needs_reading_ = true;
+        without_senders_ = HandoffOutcome::Full;
+        return;
+    } else {
+        if (errno == EACCES) without_senders_ = HandoffOutcome::NotPermitted;
+        subscription_.stop();
+    }
+    senders_ = std::move(senders);
+}
+
+void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file_port,
+                      std::string_view instance, std::vector<std::unique_ptr<Sender>>& senders) {
+    if (file_port != port_) return;
+    const UniqueFd file =
+        UniqueFd::adopt(openat(directory.number(), file_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status;
+    if (!file.is_open() || fstat(file.borrow().number(), &status) != 0 || !S_ISSOCK(status.st_mode))
+        return;
+    const auto known = std::find_if(senders_.begin(), senders_.end(), [&](const auto& sender) {
+        return sender != nullptr && sender->is_for(status);
+    });
+    if (known != senders_.end()) {
+        (*known)->rename(file_name);
+        senders.push_back(std::move(*known));
+        return;
+    }
+    Result<UniqueFd> socket = connect_sender(file);
+    if (socket) {
+        senders.push_back(std::make_unique<Sender>(*this, file_name, status, *std::move(socket),
+                                                   InstanceLabel::parse(instance)));
+        return;
+    }
+    switch (socket.error().number) {
+        case EACCES:
+            without_senders_ = better(without_senders_, HandoffOutcome::NotPermitted);
+            break;
+        case EMFILE:
+        case ENFILE:
+            needs_reading_ = true;
+            without_senders_ = HandoffOutcome::Full;
+            break;
+        default: without_senders_ = better(without_senders_, HandoffOutcome::Refused);
+    }
+}
+
+Session* Site::first_waiting() { return waiting_.front(); }
+
+void Site::add_waiting(Session& session) {
+    waiting_.push_back(session);
+    if (!retry_.is_active()) retry_.start(RetryInterval);
+}
+
+void Site::remove_waiting(Session& session) {
+    waiting_.remove(session);
+    if (waiting_.size() == 0) retry_.stop();
+}
+
+void Site::on_directory_change() {
+    needs_reading_ = true;
+    if (waiting_.size() > 0) room_(*this);
+}
+
+void Site::on_retry() noexcept {
+    needs_reading_ = true;
+    room_(*this);
+    if (waiting_.size() > 0) retry_.start(RetryInterval);
+}
+
+}  // namespace proxyd

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+//
+// Site: one site directory at one port: the senders to its live sockets, and the sessions that wait
+// for one. Used by session (which hands over through it) and made by site_table.
+//
+// The directory is read when something in it has changed, which inotify tells; a handoff to a known
+// socket costs one system call. What inotify can't see (a link that was turned to another directory,
+// a parent that was moved) is found by a look at the path at most once in a while.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/daemon/directory_watch.h"
+#include "base/daemon/event_loop.h"
+#include "base/posix/byte_reader.h"
+#include "base/posix/unique_fd.h"
+#include "proxyd/intrusive_list.h"
+
+namespace proxyd {
+
+class Session;
+
+// Why no socket of a site took a connection, the most hopeful reason first.
+enum class HandoffOutcome {
+    Taken,
+    Full,          // a receiver is alive, but its queue is full
+    NotPermitted,  // a socket's mode keeps us out
+    Refused,       // sockets are there, but nobody has them open
+    Absent,        // no directory, or no socket for the port in it
+};
+
+class Site {
+  public:
+    // `room`: called when it may be worth to try again for those who wait.
+    Site(EventLoop& loop, DirectoryWatch& watch, std::string directory, bool follows_links,
+         uint16_t port, std::function<void(Site&)> room);
+    ~Site();
+    Site(const Site&) = delete;
+    Site& operator=(const Site&) = delete;
+
+    // Offers the connection to the live sockets in turn, those that suit the client's family first.
+    // Borrows it: after Taken the caller closes its copy.
+    HandoffOutcome hand_over(BorrowedFd connection, Bytes payload, sa_family_t client_family);
+    // The file name of the socket that took the last connection, e.g. "443.sock".
+    std::string_view last_taker() const { return last_taker_; }
+    const std::string& directory() const { return directory_; }
+
+    // Sessions that wait, in the order of their coming. Who waits is woken through `room`.
+    void add_waiting(Session& session);
+    void remove_waiting(Session& session);
+    Session* first_waiting();  // null if nobody waits
+    size_t waiting_count() const { return waiting_.size(); }
+
+  private:
+    class Sender;
+
+    void read_directory_if_needed();
+    void read_directory();
+    HandoffOutcome offer(BorrowedFd connection, Bytes payload, sa_family_t family, bool suiting);
+    bool directory_was_replaced() const;
+    UniqueFd open_directory() const;
+    void connect_to(BorrowedFd directory, const char* file_name, uint16_t file_port,
+                    std::string_view instance, std::vector<std::unique_ptr<Sender>>& senders);
+    void on_directory_change();
+    void on_retry() noexcept;
+
+    EventLoop& loop_;
+    const std::string directory_;
+    const bool follows_links_;
+    const uint16_t port_;
+    const std::function<void(Site&)> room_;
+
+    std::vector<std::unique_ptr<Sender>> senders_;
+    size_t next_sender_ = 0;
+    std::string last_taker_;
+    HandoffOutcome without_senders_ = HandoffOutcome::Absent;  // why there are none
+    bool needs_reading_ = true;
+    dev_t device_ = 0;
+    ino_t inode_ = 0;
+    Clock::time_point looked_at_path_{};
+
+    IntrusiveList<Session> waiting_;
+    DirectoryWatch::Subscription subscription_;
+    TimerWatcher<&Site::on_retry> retry_;  // while somebody waits
+};
+
+}  // namespace proxyd

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/sites_directory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/daemon/log.h"
+#include "base/posix/directory.h"
+#include "proxyd/dns_name.h"
+
+namespace proxyd {
+namespace {
+
+// A directory that no client can name is no site: upper-case letters, spaces, "lost+found".
+bool is_site_name(std::string_view text) {
+    const std::string_view name = text.starts_with("*.") ? text.substr(2) : text;
+    const auto parsed = DnsName::parse(name);
+    return parsed && parsed->view() == name;
+}
+
+}  // namespace
+
+SitesDirectory::SitesDirectory(DirectoryWatch& watch, std::string path)
+    : path_(std::move(path)),
+      subscription_(watch, [this](std::string_view name) { on_change(name); }) {}
+
+Result<void> SitesDirectory::open() {
+    UniqueFd directory = UniqueFd::adopt(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.is_open()) return Unexpected{Errno::last()};
+    // Watched first, read then: what comes in between is seen twice rather than never.
+    if (auto watched = subscription_.start(directory); !watched) return watched;
+    directory_ = std::move(directory);
+    read_all();
+    return {};
+}
+
+void SitesDirectory::read_all() {
+    names_.clear();
+    for_each_entry(directory_, [this](const char* name, unsigned char type) {
+        if (is_site_name(name) && is_directory_entry(directory_, name, type)) names_.insert(name);
+    });
+}
+
+void SitesDirectory::on_change(std::string_view name) {
+    if (!subscription_.is_active() || name.empty()) {
+        // The directory was moved, removed or mounted over, or events were lost: start anew. While
+        // it is gone the old descriptor, an empty directory, stands in for it.
+        names_.clear();
+        if (const auto opened = open(); !opened)
+            log_error("sites: {}: {}", path_, errno_text(opened.error().number));
+        return;
+    }
+    const std::string entry(name);
+    if (is_site_name(entry) && is_directory_entry(directory_, entry.c_str(), DT_UNKNOWN))
+        names_.insert(entry);
+    else names_.erase(entry);
+}
+
+}  // namespace proxyd

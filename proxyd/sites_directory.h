@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+//
+// SitesDirectory: the subdirectories of `sites`, each of which is a route by being there. It is read
+// once and then follows inotify's events, so that a client's name never costs a system call, let
+// alone reaches the file system. Only directories count, not links to them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "base/daemon/directory_watch.h"
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
+
+namespace proxyd {
+
+class SitesDirectory {
+  public:
+    SitesDirectory(DirectoryWatch& watch, std::string path);
+
+    // Reads the directory. Fails if it can't be opened or watched.
+    Result<void> open();
+
+    const std::string& path() const { return path_; }
+    // Whether there is a site of that name: a name in its plain form, or "*." before one.
+    bool has(std::string_view directory) const { return names_.contains(directory); }
+
+  private:
+    struct Hash {
+        using is_transparent = void;
+        size_t operator()(std::string_view text) const {
+            return std::hash<std::string_view>{}(text);
+        }
+    };
+
+    void on_change(std::string_view name);
+    void read_all();
+
+    std::string path_;
+    UniqueFd directory_;
+    std::unordered_set<std::string, Hash, std::equal_to<>> names_;
+    DirectoryWatch::Subscription subscription_;
+};
+
+}  // namespace proxyd

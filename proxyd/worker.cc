@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/worker.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "base/daemon/log.h"
+
+namespace proxyd {
+namespace {
+
+// Descriptors that are not for clients: logs, loop, listeners, and reading a site directory.
+constexpr size_t DescriptorsKept = 16;
+constexpr size_t SitesMax = 4096;
+
+size_t descriptor_limit() {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+// Clients get what the configuration says, as far as there are descriptors.
+size_t affordable_sessions(const Configuration& configuration) {
+    const size_t limit = descriptor_limit();
+    const size_t affordable = limit > 2 * DescriptorsKept ? limit - DescriptorsKept - limit / 4 : 4;
+    return std::min(configuration.sessions_max, affordable);
+}
+
+}  // namespace
+
+Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log)
+    : loop_(loop),
+      configuration_(configuration),
+      sessions_max_(affordable_sessions(configuration)),
+      access_log_(std::move(access_log)),
+      directory_watch_(loop),
+      sites_directory_(configuration.sites.empty()
+                           ? std::nullopt
+                           : std::optional<SitesDirectory>(std::in_place, directory_watch_,
+                                                           configuration.sites)),
+      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr),
+      clients_(loop,
+               [this](uint64_t key, uint32_t events) { on_client_event(key, events); }),
+      sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
+             [this](Site& site) { on_site_room(site); }),
+      peek_buffer_(configuration.hello_bytes_max),
+      services_{loop,        configuration, routes_,     sites_,      clients_,
+                access_log_, sessions_,     expendable_, peek_buffer_},
+      before_wait_(loop, *this) {}
+
+Result<void, std::string> Worker::start(std::vector<ListeningSocket> sockets) {
+    if (sites_directory_) {
+        if (const auto opened = sites_directory_->open(); !opened)
+            return Unexpected{fmt::format("{}: cannot read {}: {}", configuration_.sites_place,
+                                          configuration_.sites,
+                                          errno_text(opened.error().number))};
+    }
+    if (sessions_max_ < configuration_.sessions_max)
+        log_notice("sessions_max is {} instead of {}: no more descriptors are allowed (RLIMIT_NOFILE)",
+                   sessions_max_, configuration_.sessions_max);
+    for (ListeningSocket& socket : sockets) {
+        SocketAddress::Text text;
+        log_notice("listening on {}", socket.address.format(text));
+        listeners_.push_back(std::make_unique<Listener>(
+            loop_, std::move(socket), [this] { return make_room(); },
+            [this](UniqueFd connection, const SocketAddress& client, const Entrance& entrance) {
+                on_accepted(std::move(connection), client, entrance);
+            }));
+    }
+    return {};
+}
+
+void Worker::stop() {
+    if (is_stopping_) {
+        loop_.stop();
+        return;
+    }
+    is_stopping_ = true;
+    for (const auto& listener : listeners_) listener->stop();
+    log_notice("stopping, with {} sessions in hand", sessions_.size());
+}
+
+void Worker::log_summary() const {
+    log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
+               session_count_, access_log_.count(Verdict::HandedOver),
+               access_log_.count(Verdict::Rejected), access_log_.count(Verdict::Closed),
+               access_log_.count(Verdict::TimedOut), loop_.wakeups());
+}
+
+// Whoever is being refused already, or has kept its hello to itself for longest, goes first.
+bool Worker::make_room() {
+    if (sessions_.size() < sessions_max_) return true;
+    Session* const oldest = expendable_.front();
+    if (oldest == nullptr) return false;
+    oldest->give_up("sessions_max");
+    sessions_.erase(*oldest);
+    return true;
+}
+
+void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
+                         const Entrance& entrance) {
+    session_count_++;
+    Session& session = sessions_.add(services_, std::move(connection), client, entrance);
+    finish_if_done(session, session.begin());
+}
+
+void Worker::on_client_event(uint64_t key, uint32_t epoll_events) {
+    Session* const session = sessions_.find(key);
+    if (session != nullptr) finish_if_done(*session, session->on_client_event(epoll_events));
+}
+
+void Worker::on_site_room(Site& site) {
+    while (Session* const session = site.first_waiting()) {
+        if (session->on_site_room() == Session::Progress::Keep) return;
+        sessions_.erase(*session);
+    }
+}
+
+void Worker::finish_if_done(Session& session, Session::Progress progress) {
+    if (progress == Session::Progress::Done) sessions_.erase(session);
+}
+
+void Worker::on_before_wait() noexcept {
+    access_log_.flush();
+    if (is_stopping_ && sessions_.size() == 0) loop_.stop();
+}
+
+}  // namespace proxyd

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//
+// Worker: everything that happens between the listening sockets and the site sockets, on one event
+// loop. main gives it listening sockets that are open and a configuration that is right.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/daemon/directory_watch.h"
+#include "base/daemon/event_loop.h"
+#include "proxyd/access_log.h"
+#include "proxyd/client_poll.h"
+#include "proxyd/configuration.h"
+#include "proxyd/listener.h"
+#include "proxyd/route_table.h"
+#include "proxyd/session_table.h"
+#include "proxyd/site_table.h"
+#include "proxyd/sites_directory.h"
+
+namespace proxyd {
+
+class Worker {
+  public:
+    // Borrows `loop` and `configuration`.
+    Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log);
+
+    // The error is a whole message.
+    Result<void, std::string> start(std::vector<ListeningSocket> sockets);
+    // Accepts no more, and ends the loop when the sessions in hand are through. The second time:
+    // ends it now.
+    void stop();
+    // Logs what has been done; after the loop has ended.
+    void log_summary() const;
+
+  private:
+    bool make_room();
+    void on_accepted(UniqueFd connection, const SocketAddress& client, const Entrance& entrance);
+    void on_client_event(uint64_t key, uint32_t epoll_events);
+    void on_site_room(Site& site);
+    void on_before_wait() noexcept;
+    void finish_if_done(Session& session, Session::Progress progress);
+
+    EventLoop& loop_;
+    const Configuration& configuration_;
+    const size_t sessions_max_;
+    AccessLog access_log_;
+    DirectoryWatch directory_watch_;
+    std::optional<SitesDirectory> sites_directory_;
+    RouteTable routes_;
+    IntrusiveList<Session> expendable_;
+    ClientPoll clients_;
+    SiteTable sites_;
+    std::vector<uint8_t> peek_buffer_;
+    SessionServices services_;
+    SessionTable sessions_;
+    std::vector<std::unique_ptr<Listener>> listeners_;
+    bool is_stopping_ = false;
+    uint64_t session_count_ = 0;
+    BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
+};
+
+}  // namespace proxyd
