@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/access_log.h"
 
+#include "base/daemon/log.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 
 #include <iterator>
 #include <nlohmann/json.hpp>
-
-#include "base/daemon/log.h"
 
 namespace proxyd {
 namespace {
@@ -16,13 +16,17 @@ constexpr size_t PendingBytesMax = 64 * 1024;
 
 void append_field(std::string& line, std::string_view key, std::string_view value) {
     line.append(" ").append(key).append("=");
-    if (value.empty()) line += '-';
-    else append_escaped(line, value);
+    if (value.empty())
+        line += '-';
+    else
+        append_escaped(line, value);
 }
 
 void append_field(std::string& line, std::string_view key, std::optional<int64_t> value) {
-    if (value) fmt::format_to(std::back_inserter(line), " {}={}", key, *value);
-    else line.append(" ").append(key).append("=-");
+    if (value)
+        fmt::format_to(std::back_inserter(line), " {}={}", key, *value);
+    else
+        line.append(" ").append(key).append("=-");
 }
 
 nlohmann::ordered_json text_or_null(std::string_view text) {
@@ -46,10 +50,14 @@ nlohmann::ordered_json number_or_null(std::optional<int64_t> number) {
 
 std::string_view verdict_word(Verdict verdict) {
     switch (verdict) {
-        case Verdict::HandedOver: return "handed_over";
-        case Verdict::Rejected: return "rejected";
-        case Verdict::Closed: return "closed";
-        case Verdict::TimedOut: return "timed_out";
+        case Verdict::HandedOver:
+            return "handed_over";
+        case Verdict::Rejected:
+            return "rejected";
+        case Verdict::Closed:
+            return "closed";
+        case Verdict::TimedOut:
+            return "timed_out";
     }
     return "?";
 }
@@ -59,16 +67,18 @@ Result<AccessLog> AccessLog::create(const Configuration& configuration) {
         UniqueFd standard_error = UniqueFd::adopt(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
         return AccessLog(std::move(standard_error), configuration.access_log_format);
     }
-    UniqueFd file = UniqueFd::adopt(open(configuration.access_log.c_str(),
-                                         O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+    UniqueFd file = UniqueFd::adopt(
+        open(configuration.access_log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
     if (!file.is_open()) return Unexpected{Errno::last()};
     return AccessLog(std::move(file), configuration.access_log_format);
 }
 
 void AccessLog::add(const AccessRecord& record) {
     counts_[static_cast<size_t>(record.verdict)]++;
-    if (format_ == AccessLogFormat::Json) add_json(record);
-    else add_text(record);
+    if (format_ == AccessLogFormat::Json)
+        add_json(record);
+    else
+        add_text(record);
     if (pending_.size() >= PendingBytesMax) flush();
 }
 

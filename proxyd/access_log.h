@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
-// The access log: one line per session, as docs/CONFIGURATION.md describes it. Lines are gathered and
-// written once per round of the event loop, so that logging costs a fraction of a system call.
+// The access log: one line per session, as docs/CONFIGURATION.md describes it. Lines are gathered
+// and written once per round of the event loop, so that logging costs a fraction of a system call.
 #pragma once
-
-#include <array>
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <string_view>
 
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/configuration.h"
 #include "proxyd/hello.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
 
 namespace proxyd {
 

@@ -19,7 +19,7 @@ AlpnList AlpnList::copy_of(Bytes protocol_names) {
         const size_t entry_bytes = 1 + protocol->size();
         if (list.size_ + entry_bytes > BytesMax) break;
         memcpy(&list.protocols_[list.size_], protocol->data() - 1, entry_bytes);
-        list.size_ = static_cast<uint8_t>(list.size_ + entry_bytes);
+        list.size_ = static_cast<uint16_t>(list.size_ + entry_bytes);
     }
     return list;
 }

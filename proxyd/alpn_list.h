@@ -5,19 +5,20 @@
 // Used by the ClientHello parser, the access log and the handoff's payload.
 #pragma once
 
+#include "base/posix/byte_reader.h"
+
 #include <stdint.h>
 
 #include <array>
 #include <string>
 #include <string_view>
 
-#include "base/posix/byte_reader.h"
-
 namespace proxyd {
 
 class AlpnList {
   public:
-    static constexpr size_t BytesMax = 255;  // protocols with their length bytes
+    // Protocols with their length bytes: room for the longest one that there can be.
+    static constexpr size_t BytesMax = 256;
 
     AlpnList() = default;
     // Of protocol_name_list's content (lengths and names, which the parser has checked).
@@ -31,7 +32,7 @@ class AlpnList {
 
   private:
     std::array<uint8_t, BytesMax> protocols_{};
-    uint8_t size_ = 0;
+    uint16_t size_ = 0;
 };
 
 }  // namespace proxyd

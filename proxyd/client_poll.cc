@@ -36,8 +36,8 @@ void ClientPoll::remove(BorrowedFd client) {
 
 void ClientPoll::on_readable() noexcept {
     std::array<epoll_event, 64> events;
-    const int count = epoll_wait(epoll_.borrow().number(), events.data(),
-                                 static_cast<int>(events.size()), 0);
+    const int count =
+        epoll_wait(epoll_.borrow().number(), events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; i++) {
         const epoll_event& event = events[static_cast<size_t>(i)];
         ready_(event.data.u64, event.events);

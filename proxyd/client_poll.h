@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
-// ClientPoll waits for clients' sockets, with an epoll set of its own inside the event loop. Used by
-// session; libev's own set won't do: it relies on close(2) to take a descriptor out, but a socket
-// that was handed over is still open elsewhere, and its events would go on to wake us. Here a
-// descriptor is taken out with EPOLL_CTL_DEL before it is sent.
+// ClientPoll waits for clients' sockets, with an epoll set of its own inside the event loop. Used
+// by session; libev's own set won't do: it relies on close(2) to take a descriptor out, but a
+// socket that was handed over is still open elsewhere, and its events would go on to wake us. Here
+// a descriptor is taken out with EPOLL_CTL_DEL before it is sent.
 #pragma once
-
-#include <cstdint>
-#include <functional>
 
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
+
+#include <cstdint>
+#include <functional>
 
 namespace proxyd {
 

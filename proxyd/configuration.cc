@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Reading goes over the document once and collects every error; a key is handled by the one function
-// that knows it. What a key allows is said in the message that refuses a value.
+// Reading goes over the document once and collects every error; a key is handled by the one
+// function that knows it. What a key allows is said in the message that refuses a value.
 #include "proxyd/configuration.h"
+
+#include "base/daemon/json.h"
+#include "proxyd/configuration_values.h"
+#include "proxyd/dns_name.h"
 
 #include <fmt/format.h>
 
@@ -11,10 +15,6 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
-
-#include "base/daemon/json.h"
-#include "proxyd/configuration_values.h"
-#include "proxyd/dns_name.h"
 
 namespace proxyd {
 namespace {
@@ -29,15 +29,15 @@ class Reader {
             add_error(root.line, "", "is {}, an object is allowed", root.type_words());
             return;
         }
-        for (const JsonMember& member : *object) read_key(*object, member);
+        for (const JsonMember& member : *object)
+            read_key(*object, member);
         if (!given(*object, "listen"))
             add_error(root.line, "listen",
                       "is missing, an array of addresses such as [\":443\", \":80\"] is needed");
-        else if (!given(*object, "routes") && !given(*object, "sites") &&
-                 std::all_of(configuration_.listeners.begin(), configuration_.listeners.end(),
-                             [](const auto& listener) { return listener.site.empty(); }))
+        else if (errors_.empty() && has_nowhere_to_go())
             add_error(root.line, "routes",
-                      "is missing, and so is 'sites': there is nowhere to hand a connection to");
+                      "is empty, and so is 'sites': there is nowhere to hand connections to from a "
+                      "listener without a site of its own");
     }
 
     Configuration take_configuration() { return std::move(configuration_); }
@@ -63,6 +63,12 @@ class Reader {
     }
     // clang-format on
 
+    bool has_nowhere_to_go() const {
+        return configuration_.routes.empty() && configuration_.sites.empty() &&
+               std::any_of(configuration_.listeners.begin(), configuration_.listeners.end(),
+                           [](const auto& listener) { return listener.site.empty(); });
+    }
+
     static bool given(const JsonValue::Object& object, std::string_view key) {
         return std::any_of(object.begin(), object.end(),
                            [key](const JsonMember& member) { return member.key == key; });
@@ -76,9 +82,8 @@ class Reader {
     void add_error(int line, std::string_view path, fmt::format_string<Arguments...> format,
                    Arguments&&... arguments) {
         const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
-        errors_.push_back(path.empty()
-                              ? fmt::format("{}:{}: {}", configuration_.file, line, text)
-                              : fmt::format("{}: {}", place(line, path), text));
+        errors_.push_back(path.empty() ? fmt::format("{}:{}: {}", configuration_.file, line, text)
+                                       : fmt::format("{}: {}", place(line, path), text));
     }
 
     // False for a key that stands in the object before `member` too; the first one is in force.
@@ -100,14 +105,16 @@ class Reader {
         for (const auto& [key, reader] : Readers)
             if (key == member.key) return (this->*reader)(member);
         std::vector<std::string_view> known;
-        for (const auto& [key, reader] : Readers) known.push_back(key);
+        for (const auto& [key, reader] : Readers)
+            known.push_back(key);
         add_error(member.key_line, path, "is not a key of proxyd, {}", hint(member.key, known));
     }
 
     void read_listen(const JsonMember& member) {
         const auto* array = member.value.as<JsonValue::Array>();
         if (array == nullptr || array->empty()) {
-            add_error(member.value.line, "listen", "is {}, an array of one address or more is allowed",
+            add_error(member.value.line, "listen",
+                      "is {}, an array of one address or more is allowed",
                       array ? "empty" : member.value.type_words());
             return;
         }
@@ -158,8 +165,8 @@ class Reader {
                       AddressForms);
         for (const ListenerConfiguration& other : configuration_.listeners)
             for (const SocketAddress& address : listener.addresses)
-                if (address.port() != 0 && std::count(other.addresses.begin(),
-                                                      other.addresses.end(), address) > 0) {
+                if (address.port() != 0 &&
+                    std::count(other.addresses.begin(), other.addresses.end(), address) > 0) {
                     add_error(line, path, "'{}' is taken already by {}", text, other.place);
                     return;
                 }
@@ -224,7 +231,8 @@ class Reader {
         constexpr std::string_view Allowed = "\"text\" or \"json\"";
         const auto* text = string_of(member.value, "access_log_format", Allowed);
         if (text == nullptr) return;
-        if (*text == "json") configuration_.access_log_format = AccessLogFormat::Json;
+        if (*text == "json")
+            configuration_.access_log_format = AccessLogFormat::Json;
         else if (*text != "text")
             add_error(member.value.line, "access_log_format", "is '{}', {} is allowed",
                       printable(*text), Allowed);
@@ -236,16 +244,17 @@ class Reader {
             out = static_cast<size_t>(*number);
             return;
         }
-        const std::string found = number ? std::to_string(*number)
-                                         : std::string(member.value.type_words());
+        const std::string found =
+            number ? std::to_string(*number) : std::string(member.value.type_words());
         add_error(member.value.line, member.key, "is {}, a whole number from {} to {} is allowed",
                   member.value.as<double>() ? "no whole number" : found, least, most);
     }
 
     void read_duration(const JsonMember& member, std::chrono::milliseconds least,
                        std::chrono::milliseconds& out) {
-        const std::string allowed = fmt::format(
-            "a duration from \"{}ms\" to \"1h\" such as \"250ms\", \"10s\" or \"2m\"", least.count());
+        const std::string allowed =
+            fmt::format("a duration from \"{}ms\" to \"1h\" such as \"250ms\", \"10s\" or \"2m\"",
+                        least.count());
         const auto* text = string_of(member.value, member.key, allowed);
         if (text == nullptr) return;
         const auto duration = parse_duration(*text);
@@ -271,8 +280,8 @@ class Reader {
         const auto* text = string_of(value, path, Allowed);
         if (text == nullptr) return "";
         if (!is_absolute_path(*text)) {
-            add_error(value.line, path, "'{}' is no absolute path, {} is allowed",
-                      printable(*text), Allowed);
+            add_error(value.line, path, "'{}' is no absolute path, {} is allowed", printable(*text),
+                      Allowed);
             return "";
         }
         return without_trailing_slashes(*text);
@@ -288,9 +297,8 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
                                                                std::string_view file) {
     const Result<JsonValue, JsonError> document = parse_json(text);
     if (!document)
-        return Unexpected{ConfigurationErrors{
-            fmt::format("{}:{}: is not JSON: {}", file, document.error().line,
-                        document.error().text)}};
+        return Unexpected{ConfigurationErrors{fmt::format(
+            "{}:{}: is not JSON: {}", file, document.error().line, document.error().text)}};
     Reader reader(file);
     reader.read(*document);
     ConfigurationErrors errors = reader.take_errors();
@@ -302,8 +310,10 @@ std::string print_configuration(const Configuration& configuration) {
     nlohmann::ordered_json out;
     out["listen"] = nlohmann::ordered_json::array();
     for (const ListenerConfiguration& listener : configuration.listeners) {
-        if (listener.site.empty()) out["listen"].push_back(listener.address_text);
-        else out["listen"].push_back({{"address", listener.address_text}, {"site", listener.site}});
+        if (listener.site.empty())
+            out["listen"].push_back(listener.address_text);
+        else
+            out["listen"].push_back({{"address", listener.address_text}, {"site", listener.site}});
     }
     out["routes"] = nlohmann::ordered_json::object();
     for (const RouteConfiguration& route : configuration.routes)

@@ -4,14 +4,14 @@
 // described in docs/CONFIGURATION.md. Reading it touches nothing but the file itself.
 #pragma once
 
+#include "base/posix/result.h"
+#include "base/posix/socket_address.h"
+
 #include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/posix/result.h"
-#include "base/posix/socket_address.h"
 
 namespace proxyd {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/configuration_values.h"
 
+#include "proxyd/dns_name.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <numeric>
-
-#include "proxyd/dns_name.h"
 
 namespace proxyd {
 namespace {
@@ -22,7 +22,9 @@ struct DurationUnit {
     milliseconds length;
 };
 constexpr std::array<DurationUnit, 4> DurationUnits = {{
-    {"ms", milliseconds(1)}, {"s", milliseconds(1'000)}, {"m", milliseconds(60'000)},
+    {"ms", milliseconds(1)},
+    {"s", milliseconds(1'000)},
+    {"m", milliseconds(60'000)},
     {"h", milliseconds(3'600'000)},
 }};
 
@@ -37,13 +39,19 @@ std::optional<Integer> parse_whole(std::string_view text) {
 
 std::string_view what_is_wrong(NameFlaw flaw) {
     switch (flaw) {
-        case NameFlaw::Empty: return "is empty";
-        case NameFlaw::TooLong: return "is longer than 253 bytes";
-        case NameFlaw::LabelTooLong: return "has more than 63 bytes between two dots";
-        case NameFlaw::EmptyLabel: return "begins with a dot or has two in a row";
+        case NameFlaw::Empty:
+            return "is empty";
+        case NameFlaw::TooLong:
+            return "is longer than 253 bytes";
+        case NameFlaw::LabelTooLong:
+            return "has more than 63 bytes between two dots";
+        case NameFlaw::EmptyLabel:
+            return "begins with a dot or has two in a row";
         case NameFlaw::ForbiddenCharacter:
-            return "has a character that no name has (letters, digits, '-', '_' and '.' are allowed)";
-        case NameFlaw::IpLiteral: return "is an address, not a name";
+            return "has a character that no name has (letters, digits, '-', '_' and '.' are "
+                   "allowed)";
+        case NameFlaw::IpLiteral:
+            return "is an address, not a name";
     }
     return "is not a name";
 }
@@ -107,13 +115,13 @@ Result<std::string, std::string> parse_route_key(std::string_view text) {
     }
     const bool is_wildcard = text.starts_with("*.");
     if (!is_wildcard && text.find('*') != text.npos)
-        return Unexpected{std::string(
-            "has a '*' inside, only \"*\" and \"*.\" before a name are allowed")};
+        return Unexpected{
+            std::string("has a '*' inside, only \"*\" and \"*.\" before a name are allowed")};
     const auto name = DnsName::parse(is_wildcard ? text.substr(2) : text);
     if (!name)
-        return Unexpected{fmt::format(
-            "{}, a name, \"*.\" before a name, \"@tls\", \"@http\" or \"*\" is allowed",
-            what_is_wrong(name.error()))};
+        return Unexpected{
+            fmt::format("{}, a name, \"*.\" before a name, \"@tls\", \"@http\" or \"*\" is allowed",
+                        what_is_wrong(name.error()))};
     return (is_wildcard ? "*." : "") + std::string(name->view());
 }
 
@@ -122,7 +130,8 @@ bool is_absolute_path(std::string_view text) {
 }
 
 std::string without_trailing_slashes(std::string_view path) {
-    while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+    while (path.size() > 1 && path.ends_with('/'))
+        path.remove_suffix(1);
     return std::string(path);
 }
 
@@ -133,13 +142,16 @@ std::string printable(std::string_view text) {
         const auto byte = static_cast<unsigned char>(c);
         if (byte < 0x20 || byte == 0x7f || c == '\'' || c == '\\')
             out += fmt::format("\\x{:02x}", byte);
-        else out += c;
+        else
+            out += c;
     }
     if (text.size() > BytesMax) out += "...";
     return out;
 }
 
-std::string printable_key(std::string_view key) { return key.empty() ? "\"\"" : printable(key); }
+std::string printable_key(std::string_view key) {
+    return key.empty() ? "\"\"" : printable(key);
+}
 
 std::string hint(std::string_view word, std::span<const std::string_view> known) {
     constexpr size_t FarthestTypingError = 3;

@@ -4,15 +4,15 @@
 // and the words for messages about them. Used by configuration.
 #pragma once
 
+#include "base/posix/result.h"
+#include "base/posix/socket_address.h"
+
 #include <chrono>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/posix/result.h"
-#include "base/posix/socket_address.h"
 
 namespace proxyd {
 

@@ -4,12 +4,12 @@
 // without heap memory. Used by the parsers, routes and sites.
 #pragma once
 
+#include "base/posix/result.h"
+
 #include <stdint.h>
 
 #include <array>
 #include <string_view>
-
-#include "base/posix/result.h"
 
 namespace proxyd {
 

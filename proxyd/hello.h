@@ -5,15 +5,15 @@
 // that were seen so far, always from the first one. Used by session; they know nothing of sockets.
 #pragma once
 
+#include "base/posix/byte_reader.h"
+#include "proxyd/alpn_list.h"
+#include "proxyd/dns_name.h"
+
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
-
-#include "base/posix/byte_reader.h"
-#include "proxyd/alpn_list.h"
-#include "proxyd/dns_name.h"
 
 namespace proxyd {
 

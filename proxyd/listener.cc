@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/listener.h"
 
+#include "base/daemon/log.h"
+
 #include <errno.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-
-#include "base/daemon/log.h"
 
 namespace proxyd {
 namespace {
@@ -35,7 +35,8 @@ Result<UniqueFd> open_listening_socket(const SocketAddress& address, bool defers
 }
 
 // A machine without IPv6 still serves ":443".
-bool may_be_missing(const ListenerConfiguration& listener, const SocketAddress& address, Errno why) {
+bool may_be_missing(const ListenerConfiguration& listener, const SocketAddress& address,
+                    Errno why) {
     return listener.addresses.size() > 1 && address.family() == AF_INET6 &&
            (why.number == EAFNOSUPPORT || why.number == EADDRNOTAVAIL);
 }
@@ -77,10 +78,10 @@ Listener::Listener(EventLoop& loop, ListeningSocket socket, std::function<bool()
 }
 
 void Listener::stop() {
+    for (int i = 0; i < Backlog && accept_one() == Accepted::One; i++) {
+    }
     readable_.stop();
     pause_.stop();
-    while (accept_one() == Accepted::One) {
-    }
     socket_.close();
 }
 
@@ -97,19 +98,23 @@ Listener::Accepted Listener::accept_one() {
     sockaddr_storage storage;
     socklen_t length = sizeof(storage);
     auto* generic = reinterpret_cast<sockaddr*>(&storage);
-    UniqueFd client = UniqueFd::adopt(
-        accept4(socket_.borrow().number(), generic, &length, SOCK_CLOEXEC));
+    UniqueFd client =
+        UniqueFd::adopt(accept4(socket_.borrow().number(), generic, &length, SOCK_CLOEXEC));
     if (client.is_open()) {
         accepted_(std::move(client), SocketAddress::from_kernel(generic, length), entrance_);
         return Accepted::One;
     }
     switch (errno) {
-        case EAGAIN: return Accepted::None;
+        case EAGAIN:
+            return Accepted::None;
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
-        case ENOMEM: pause(errno_text(errno)); return Accepted::NoRoom;
-        default: return Accepted::One;  // this client has gone; the next may be there (accept(2))
+        case ENOMEM:
+            pause(errno_text(errno));
+            return Accepted::NoRoom;
+        default:
+            return Accepted::One;  // this client has gone; the next may be there (accept(2))
     }
 }
 

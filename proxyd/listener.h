@@ -4,15 +4,15 @@
 // there (open_listening_sockets), and given to it.
 #pragma once
 
-#include <functional>
-#include <string>
-#include <vector>
-
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/configuration.h"
 #include "proxyd/session.h"
+
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace proxyd {
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // proxyd: reads its configuration, opens the listening sockets, and runs a worker.
+#include "base/daemon/log.h"
+#include "base/daemon/options.h"
+#include "proxyd/configuration.h"
+#include "proxyd/worker.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -13,11 +18,6 @@
 #include <fstream>
 #include <iterator>
 #include <string>
-
-#include "base/daemon/log.h"
-#include "base/daemon/options.h"
-#include "proxyd/configuration.h"
-#include "proxyd/worker.h"
 
 namespace proxyd {
 namespace {
@@ -34,7 +34,8 @@ constexpr std::array<Option, 5> Options = {{
 
 constexpr Command ProxydCommand = {
     "proxyd", "[--config FILE] [--check-config | --print-config]",
-    "Hands each TCP connection itself to the server that its TLS or HTTP name belongs to.", Options};
+    "Hands each TCP connection itself to the server that its TLS or HTTP name belongs to.",
+    Options};
 
 int fail(ExitCode code, std::string_view text) {
     fmt::print(stderr, "proxyd: {}\n", text);
@@ -80,9 +81,13 @@ class Daemon {
           terminate_(loop_, *this, SIGTERM),
           interrupt_(loop_, *this, SIGINT) {}
 
-    int run(std::vector<ListeningSocket> sockets) {
-        if (const auto started = worker_.start(std::move(sockets)); !started)
-            return fail(SystemRefused, started.error());
+    int run(const Configuration& configuration) {
+        if (const auto prepared = worker_.prepare(); !prepared)
+            return fail(SystemRefused, prepared.error());
+        auto sockets = open_listening_sockets(configuration);
+        if (!sockets) return fail(SystemRefused, sockets.error());
+        warn_of_missing_sites(configuration);
+        worker_.start(*std::move(sockets));
         log_notice("ready: version {}, process {}", PROXYD_VERSION, getpid());
         loop_.run();
         worker_.log_summary();
@@ -103,15 +108,11 @@ int serve(const Configuration& configuration) {
     raise_descriptor_limit();
     Result<AccessLog> access_log = AccessLog::create(configuration);
     if (!access_log)
-        return fail(SystemRefused, fmt::format("{}: cannot open {}: {}",
-                                               configuration.access_log_place,
-                                               configuration.access_log,
-                                               errno_text(access_log.error().number)));
-    auto sockets = open_listening_sockets(configuration);
-    if (!sockets) return fail(SystemRefused, sockets.error());
-    warn_of_missing_sites(configuration);
+        return fail(SystemRefused,
+                    fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
+                                configuration.access_log, errno_text(access_log.error().number)));
     Daemon daemon(configuration, *std::move(access_log));
-    return daemon.run(*std::move(sockets));
+    return daemon.run(configuration);
 }
 
 int run(int argc, char** argv) {
@@ -136,7 +137,8 @@ int run(int argc, char** argv) {
                     fmt::format("{}: cannot be read: {}", file, errno_text(text.error().number)));
     const auto configuration = parse_configuration(*text, file);
     if (!configuration) {
-        for (const std::string& error : configuration.error()) fmt::print(stderr, "{}\n", error);
+        for (const std::string& error : configuration.error())
+            fmt::print(stderr, "{}\n", error);
         return WrongUse;
     }
     if (line->has("print-config")) {
@@ -154,4 +156,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace proxyd
 
-int main(int argc, char** argv) { return proxyd::run(argc, argv); }
+int main(int argc, char** argv) {
+    return proxyd::run(argc, argv);
+}

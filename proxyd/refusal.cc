@@ -41,7 +41,8 @@ std::string tls_alert(AlertDescription description) {
 std::string http_response(const Wording& wording, std::string_view reason) {
     const std::string body = fmt::format("proxyd: {} ({})\n", wording.sentence, reason);
     return fmt::format(
-        "HTTP/1.1 {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+        "HTTP/1.1 {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: "
+        "close\r\n\r\n{}",
         wording.status, body.size(), body);
 }
 
@@ -50,9 +51,12 @@ std::string http_response(const Wording& wording, std::string_view reason) {
 std::string refusal_answer(Protocol protocol, Refusal refusal, std::string_view reason) {
     const Wording wording = wording_of(refusal);
     switch (protocol) {
-        case Protocol::Tls: return tls_alert(wording.alert);
-        case Protocol::Http: return http_response(wording, reason);
-        case Protocol::Unknown: return {};
+        case Protocol::Tls:
+            return tls_alert(wording.alert);
+        case Protocol::Http:
+            return http_response(wording, reason);
+        case Protocol::Unknown:
+            return {};
     }
     return {};
 }

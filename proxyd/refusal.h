@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // What a rejected client is told, in its own protocol. Used by session.
-// TLS: a fatal alert in a record of its own (RFC 8446 sections 5.1 and 6). HTTP: a response with one
-// line of text that ends the connection (RFC 9110 section 15).
+// TLS: a fatal alert in a record of its own (RFC 8446 sections 5.1 and 6). HTTP: a response with
+// one line of text that ends the connection (RFC 9110 section 15).
 #pragma once
+
+#include "proxyd/hello.h"
 
 #include <string>
 #include <string_view>
-
-#include "proxyd/hello.h"
 
 namespace proxyd {
 

@@ -18,13 +18,20 @@ bool any_parent(std::string_view name, Found found) {
 
 std::string_view route_rule_word(RouteRule rule) {
     switch (rule) {
-        case RouteRule::ListenerSite: return "listener_site";
-        case RouteRule::ExactName: return "exact_name";
-        case RouteRule::WildcardName: return "wildcard_name";
-        case RouteRule::SitesExact: return "sites_exact";
-        case RouteRule::SitesWildcard: return "sites_wildcard";
-        case RouteRule::ProtocolClass: return "protocol_class";
-        case RouteRule::Default: return "default";
+        case RouteRule::ListenerSite:
+            return "listener_site";
+        case RouteRule::ExactName:
+            return "exact_name";
+        case RouteRule::WildcardName:
+            return "wildcard_name";
+        case RouteRule::SitesExact:
+            return "sites_exact";
+        case RouteRule::SitesWildcard:
+            return "sites_wildcard";
+        case RouteRule::ProtocolClass:
+            return "protocol_class";
+        case RouteRule::Default:
+            return "default";
     }
     return "?";
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
 // RouteTable: which site directory a client goes to, and by which rule. Built once from the
-// configuration; a lookup costs a few hash lookups (one per label of the name for wildcards), however
-// many routes there are. It knows the `sites` directory only through the names found in it.
+// configuration; a lookup costs a few hash lookups (one per label of the name for wildcards),
+// however many routes there are. It knows the `sites` directory only through the names found in it.
 #pragma once
+
+#include "proxyd/configuration.h"
+#include "proxyd/hello.h"
+#include "proxyd/sites_directory.h"
 
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
-
-#include "proxyd/configuration.h"
-#include "proxyd/hello.h"
-#include "proxyd/sites_directory.h"
 
 namespace proxyd {
 

@@ -10,6 +10,9 @@
 // The order of a handoff: out of the epoll set, socket state restored, message sent, copy closed.
 #include "proxyd/session.h"
 
+#include "base/handoff/send.h"
+#include "proxyd/session_table.h"
+
 #include <errno.h>
 #include <fmt/format.h>
 #include <sys/epoll.h>
@@ -17,9 +20,6 @@
 
 #include <cassert>
 #include <iterator>
-
-#include "base/handoff/send.h"
-#include "proxyd/session_table.h"
 
 namespace proxyd {
 namespace {
@@ -29,19 +29,22 @@ constexpr auto DrainTime = std::chrono::seconds(2);
 constexpr size_t DrainBytesMax = 1 << 20;
 constexpr size_t DrainBytesPerCall = 64 * 1024;
 
-constexpr uint32_t GoneEvents = EPOLLERR | EPOLLHUP;
-
 int64_t microseconds(Clock::duration duration) {
     return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
 }
 
 std::string_view outcome_word(HandoffOutcome outcome) {
     switch (outcome) {
-        case HandoffOutcome::Taken: return "";
-        case HandoffOutcome::Full: return "site_full";
-        case HandoffOutcome::NotPermitted: return "site_not_permitted";
-        case HandoffOutcome::Refused: return "site_refused";
-        case HandoffOutcome::Absent: return "site_absent";
+        case HandoffOutcome::Taken:
+            return "";
+        case HandoffOutcome::Full:
+            return "site_full";
+        case HandoffOutcome::NotPermitted:
+            return "site_not_permitted";
+        case HandoffOutcome::Refused:
+            return "site_refused";
+        case HandoffOutcome::Absent:
+            return "site_absent";
     }
     return "";
 }
@@ -80,15 +83,17 @@ Session::Progress Session::begin() {
         hello_at_ = accepted_at_;
         return enter_site({&entrance_.site, RouteRule::ListenerSite});
     }
-    return look_at_hello(false);
+    return look_at_hello(0);
 }
 
 Session::Progress Session::on_client_event(uint32_t epoll_events) {
     switch (state_) {
         case State::AwaitingHello:
-            return look_at_hello((epoll_events & (EPOLLRDHUP | GoneEvents)) != 0);
-        case State::AwaitingSite: return close_silently("client_reset");
-        case State::Refusing: return drain();
+            return look_at_hello(epoll_events);
+        case State::AwaitingSite:
+            return close_silently("client_reset");
+        case State::Refusing:
+            return drain();
     }
     return Progress::Done;
 }
@@ -102,10 +107,10 @@ void Session::give_up(std::string_view reason) {
     if (state_ != State::Refusing) (void)refuse(Refusal::Limit, reason);
 }
 
-Session::Progress Session::look_at_hello(bool peer_has_closed) {
+Session::Progress Session::look_at_hello(uint32_t epoll_events) {
     const std::span<uint8_t> buffer = services_.peek_buffer;
-    const ssize_t size = recv(connection_.borrow().number(), buffer.data(), buffer.size(),
-                              MSG_PEEK | MSG_DONTWAIT);
+    const ssize_t size =
+        recv(connection_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return await_hello(1);
     if (size < 0) return close_silently("client_reset");
     if (size == 0) return close_silently("client_closed");
@@ -116,13 +121,14 @@ Session::Progress Session::look_at_hello(bool peer_has_closed) {
     if (const auto protocol = recognise_protocol(bytes)) {
         protocol_ = *protocol;
         if (protocol_ == Protocol::Unknown) return refuse(Refusal::Malformed, "protocol_unknown");
-        outcome = protocol_ == Protocol::Tls ? parse_client_hello(bytes)
-                                             : parse_http_request_head(bytes);
+        outcome =
+            protocol_ == Protocol::Tls ? parse_client_hello(bytes) : parse_http_request_head(bytes);
     }
     if (const auto* need = std::get_if<NeedMore>(&outcome)) {
         if (need->bytes_min > services_.configuration.hello_bytes_max)
             return refuse(Refusal::Malformed, "hello_too_large");
-        if (peer_has_closed) return close_silently("client_closed");
+        if ((epoll_events & EPOLLERR) != 0) return close_silently("client_reset");
+        if ((epoll_events & (EPOLLRDHUP | EPOLLHUP)) != 0) return close_silently("client_closed");
         return await_hello(need->bytes_min);
     }
     hello_at_ = Clock::now();
@@ -154,24 +160,20 @@ Session::Progress Session::choose_route(const Hello& hello) {
 Session::Progress Session::enter_site(const RouteMatch& match) {
     leave_lists();
     deadline_.stop();
+    if (is_watched_) stop_watching();
+    set_receive_low_water(1);
     route_key_ = match.route->key;
     rule_ = match.rule;
     Site& site = services_.sites.site_for(*match.route, entrance_.address.port());
     site_ = &site;
     state_ = State::AwaitingSite;
     // Whoever waits already is served first.
-    if (site.waiting_count() > 0) {
-        last_outcome_ = HandoffOutcome::Full;
-        return await_site(site);
-    }
-    return try_site(site);
+    return site.waiting_count() > 0 ? await_site(site) : try_site(site);
 }
 
 Session::Progress Session::try_site(Site& site) {
     if (is_watched_) stop_watching();
-    set_receive_low_water(1);
-    last_outcome_ = offer_to(site);
-    if (last_outcome_ != HandoffOutcome::Taken) return await_site(site);
+    if (offer_to(site) != HandoffOutcome::Taken) return await_site(site);
     connection_.close();
     log(Verdict::HandedOver, route_rule_word(rule_));
     return Progress::Done;
@@ -180,9 +182,7 @@ Session::Progress Session::try_site(Site& site) {
 HandoffOutcome Session::offer_to(Site& site) {
     ConnectionDescription description;
     description.source = client_;
-    description.destination = entrance_.address;
-    if (entrance_.address.is_wildcard())
-        if (const auto local = SocketAddress::local_of(connection_)) description.destination = *local;
+    description.destination = local_address();
     description.alpn = hello_.alpn.first();
     description.name = hello_.name ? hello_.name->view() : std::string_view();
     description.id = {id_.data(), id_.size()};
@@ -191,13 +191,20 @@ HandoffOutcome Session::offer_to(Site& site) {
     return site.hand_over(connection_, Bytes(payload).first(size), client_.family());
 }
 
+// Only a listener on a wildcard has to ask for it.
+const SocketAddress& Session::local_address() {
+    if (!local_ && entrance_.address.is_wildcard())
+        if (const auto local = SocketAddress::local_of(connection_)) local_ = *local;
+    if (!local_) local_ = entrance_.address;
+    return *local_;
+}
+
 Session::Progress Session::await_site(Site& site) {
-    set_receive_low_water(1);
     // Only the end of the connection is of interest: half-closed clients still want their answer.
     if (!is_watched_ && !watch_client(0)) return refuse(Refusal::Limit, "sessions_max");
     if (is_linked()) return Progress::Keep;
     const auto wait = services_.configuration.wait_for_site;
-    if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(last_outcome_));
+    if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(site.last_outcome()));
     if (site.waiting_count() >= services_.configuration.pending_max)
         return refuse(Refusal::Limit, "pending_max");
     site.add_waiting(*this);
@@ -205,8 +212,9 @@ Session::Progress Session::await_site(Site& site) {
     return Progress::Keep;
 }
 
-// Writes the answer, ends our half, and reads on until the client has ended its own: a socket that is
-// closed with unread input is reset, which destroys the answer on its way (RFC 1122 section 4.2.2.13).
+// Writes the answer, ends our half, and reads on until the client has ended its own: a socket that
+// is closed with unread input is reset, which destroys the answer on its way (RFC 1122
+// section 4.2.2.13).
 Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verdict verdict) {
     log(verdict, reason);
     leave_lists();
@@ -220,7 +228,8 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     if (drain() == Progress::Done) return Progress::Done;
     if (is_watched_)
         services_.clients.change(connection_, key_, EPOLLIN | EPOLLRDHUP);
-    else if (!watch_client(EPOLLIN | EPOLLRDHUP)) return Progress::Done;
+    else if (!watch_client(EPOLLIN | EPOLLRDHUP))
+        return Progress::Done;
     services_.expendable.push_back(*this);
     is_expendable_ = true;
     deadline_.start(DrainTime);
@@ -229,8 +238,8 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
 
 Session::Progress Session::drain() {
     // MSG_TRUNC on TCP: taken and thrown away without being copied (tcp(7)).
-    const ssize_t size = recv(connection_.borrow().number(), nullptr, DrainBytesPerCall,
-                              MSG_TRUNC | MSG_DONTWAIT);
+    const ssize_t size =
+        recv(connection_.borrow().number(), nullptr, DrainBytesPerCall, MSG_TRUNC | MSG_DONTWAIT);
     if (size < 0) return errno == EAGAIN || errno == EINTR ? Progress::Keep : Progress::Done;
     bytes_drained_ += static_cast<size_t>(size);
     return size == 0 || bytes_drained_ > DrainBytesMax ? Progress::Done : Progress::Keep;
@@ -250,8 +259,9 @@ Session::Progress Session::deadline_passed() {
         case State::AwaitingHello:
             return refuse(Refusal::TooLate, "hello_timeout", Verdict::TimedOut);
         case State::AwaitingSite:
-            return refuse(Refusal::SiteTrouble, outcome_word(last_outcome_));
-        case State::Refusing: return Progress::Done;
+            return refuse(Refusal::SiteTrouble, outcome_word(site_->last_outcome()));
+        case State::Refusing:
+            return Progress::Done;
     }
     return Progress::Done;
 }
@@ -268,8 +278,10 @@ void Session::stop_watching() {
 
 void Session::leave_lists() {
     if (!is_linked()) return;
-    if (is_expendable_) services_.expendable.remove(*this);
-    else site_->remove_waiting(*this);
+    if (is_expendable_)
+        services_.expendable.remove(*this);
+    else
+        site_->remove_waiting(*this);
     is_expendable_ = false;
 }
 
@@ -284,7 +296,7 @@ void Session::log(Verdict verdict, std::string_view reason) {
     AccessRecord record;
     record.id = {id_.data(), id_.size()};
     record.client = client_;
-    record.listener = entrance_.address;
+    record.listener = local_address();
     record.protocol = protocol_;
     record.name = hello_.name ? hello_.name->view() : std::string_view(offending_name_);
     std::string alpn;

@@ -10,11 +10,6 @@
 // The usual session passes through all of it in begin(), without ever being watched.
 #pragma once
 
-#include <array>
-#include <cstdint>
-#include <span>
-#include <string>
-
 #include "base/daemon/event_loop.h"
 #include "base/handoff/wire_header.h"
 #include "base/posix/socket_address.h"
@@ -27,6 +22,11 @@
 #include "proxyd/refusal.h"
 #include "proxyd/route_table.h"
 #include "proxyd/site_table.h"
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
 
 namespace proxyd {
 
@@ -71,7 +71,7 @@ class Session : public IntrusiveHook {
   private:
     enum class State { AwaitingHello, AwaitingSite, Refusing };
 
-    Progress look_at_hello(bool peer_has_closed);
+    Progress look_at_hello(uint32_t epoll_events);
     Progress await_hello(size_t bytes_min);
     Progress choose_route(const Hello& hello);
     Progress enter_site(const RouteMatch& match);
@@ -82,6 +82,7 @@ class Session : public IntrusiveHook {
     Progress close_silently(std::string_view reason);
 
     HandoffOutcome offer_to(Site& site);
+    const SocketAddress& local_address();
     bool watch_client(uint32_t events);
     void stop_watching();
     void leave_lists();
@@ -95,6 +96,7 @@ class Session : public IntrusiveHook {
     State state_ = State::AwaitingHello;
     UniqueFd connection_;
     const SocketAddress client_;
+    std::optional<SocketAddress> local_;
     const Entrance& entrance_;
     std::array<char, 17> id_;
 
@@ -103,8 +105,7 @@ class Session : public IntrusiveHook {
     std::string offending_name_;
     std::string route_key_;
     RouteRule rule_ = RouteRule::Default;
-    Site* site_ = nullptr;       // where it waits, or has been handed over
-    HandoffOutcome last_outcome_ = HandoffOutcome::Absent;
+    Site* site_ = nullptr;  // where it waits, or what took it; not to be used after that
 
     const Clock::time_point accepted_at_;
     std::optional<Clock::time_point> hello_at_;

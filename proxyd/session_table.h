@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// SessionTable owns the sessions of a worker. A session's place is used again after it, so the usual
-// session costs no allocation; its key tells it from the others that had its place.
+// SessionTable owns the sessions of a worker. A session's place is used again after it, so the
+// usual session costs no allocation; its key tells it from the others that had its place.
 #pragma once
+
+#include "proxyd/session.h"
 
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <vector>
-
-#include "proxyd/session.h"
 
 namespace proxyd {
 
@@ -24,6 +24,11 @@ class SessionTable {
     Session* find(uint64_t key);  // null if it has ended
     void erase(Session& session);
     size_t size() const { return size_; }
+    template <typename Each>
+    void for_each(Each each) {
+        for (Place& place : places_)
+            if (place.session) each(*place.session);
+    }
 
   private:
     struct Place {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/site.h"
 
-#include <errno.h>
-#include <fcntl.h>
-
-#include <algorithm>
-
 #include "base/daemon/log.h"
 #include "base/handoff/instance_label.h"
 #include "base/handoff/send.h"
 #include "base/handoff/site_socket.h"
 #include "base/posix/directory.h"
 #include "proxyd/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include <algorithm>
 
 namespace proxyd {
 namespace {
@@ -21,7 +21,9 @@ constexpr auto PathLookInterval = std::chrono::seconds(1);
 constexpr auto RetryInterval = std::chrono::milliseconds(250);
 
 // The more hopeful of two outcomes.
-HandoffOutcome better(HandoffOutcome a, HandoffOutcome b) { return std::min(a, b); }
+HandoffOutcome better(HandoffOutcome a, HandoffOutcome b) {
+    return std::min(a, b);
+}
 
 }  // namespace
 
@@ -79,20 +81,24 @@ Site::~Site() = default;
 
 HandoffOutcome Site::hand_over(BorrowedFd connection, Bytes payload, sa_family_t client_family) {
     read_directory_if_needed();
-    HandoffOutcome outcome = offer(connection, payload, client_family, true);
-    if (outcome != HandoffOutcome::Taken)
-        outcome = better(outcome, offer(connection, payload, client_family, false));
-    if (outcome != HandoffOutcome::Refused || !senders_.empty()) return outcome;
-    // All that were known have died. Their successors may be there already, before their event.
-    read_directory();
-    for (const bool suiting : {true, false})
-        if (outcome != HandoffOutcome::Taken)
-            outcome = better(outcome, offer(connection, payload, client_family, suiting));
-    return senders_.empty() ? without_senders_ : outcome;
+    last_outcome_ = offer(connection, payload, client_family);
+    if (last_outcome_ == HandoffOutcome::Refused && senders_.empty()) {
+        // All that were known have died. Their successors may be there already, before their event.
+        read_directory();
+        last_outcome_ = offer(connection, payload, client_family);
+    }
+    return last_outcome_;
+}
+
+HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t family) {
+    const HandoffOutcome outcome = offer_to_some(connection, payload, family, true);
+    if (outcome == HandoffOutcome::Taken || Clock::now() < settled_at_) return outcome;
+    return better(outcome, offer_to_some(connection, payload, family, false));
 }
 
 // Offers to those senders that suit the family, or to those that don't.
-HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t family, bool suiting) {
+HandoffOutcome Site::offer_to_some(BorrowedFd connection, Bytes payload, sa_family_t family,
+                                   bool suiting) {
     HandoffOutcome outcome = without_senders_;
     for (size_t left = senders_.size(); left > 0 && !senders_.empty(); left--) {
         if (next_sender_ >= senders_.size()) next_sender_ = 0;
@@ -216,11 +222,14 @@ void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file
             needs_reading_ = true;
             without_senders_ = HandoffOutcome::Full;
             break;
-        default: without_senders_ = better(without_senders_, HandoffOutcome::Refused);
+        default:
+            without_senders_ = better(without_senders_, HandoffOutcome::Refused);
     }
 }
 
-Session* Site::first_waiting() { return waiting_.front(); }
+Session* Site::first_waiting() {
+    return waiting_.front();
+}
 
 void Site::add_waiting(Session& session) {
     waiting_.push_back(session);
@@ -234,6 +243,7 @@ void Site::remove_waiting(Session& session) {
 
 void Site::on_directory_change() {
     needs_reading_ = true;
+    settled_at_ = Clock::now() + RetryInterval;
     if (waiting_.size() > 0) room_(*this);
 }
 

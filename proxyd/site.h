@@ -3,10 +3,19 @@
 // Site: one site directory at one port: the senders to its live sockets, and the sessions that wait
 // for one. Used by session (which hands over through it) and made by site_table.
 //
+// A client is offered to sockets of its own family first (a server may have one for each), and to the
+// others only when the directory has been quiet for a moment.
+//
 // The directory is read when something in it has changed, which inotify tells; a handoff to a known
-// socket costs one system call. What inotify can't see (a link that was turned to another directory,
-// a parent that was moved) is found by a look at the path at most once in a while.
+// socket costs one system call. What inotify can't see (a link that was turned to another
+// directory, a parent that was moved) is found by a look at the path at most once in a while.
 #pragma once
+
+#include "base/daemon/directory_watch.h"
+#include "base/daemon/event_loop.h"
+#include "base/posix/byte_reader.h"
+#include "base/posix/unique_fd.h"
+#include "proxyd/intrusive_list.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,12 +26,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/daemon/directory_watch.h"
-#include "base/daemon/event_loop.h"
-#include "base/posix/byte_reader.h"
-#include "base/posix/unique_fd.h"
-#include "proxyd/intrusive_list.h"
 
 namespace proxyd {
 
@@ -51,6 +54,7 @@ class Site {
     HandoffOutcome hand_over(BorrowedFd connection, Bytes payload, sa_family_t client_family);
     // The file name of the socket that took the last connection, e.g. "443.sock".
     std::string_view last_taker() const { return last_taker_; }
+    HandoffOutcome last_outcome() const { return last_outcome_; }
     const std::string& directory() const { return directory_; }
 
     // Sessions that wait, in the order of their coming. Who waits is woken through `room`.
@@ -64,7 +68,9 @@ class Site {
 
     void read_directory_if_needed();
     void read_directory();
-    HandoffOutcome offer(BorrowedFd connection, Bytes payload, sa_family_t family, bool suiting);
+    HandoffOutcome offer(BorrowedFd connection, Bytes payload, sa_family_t family);
+    HandoffOutcome offer_to_some(BorrowedFd connection, Bytes payload, sa_family_t family,
+                                 bool suiting);
     bool directory_was_replaced() const;
     UniqueFd open_directory() const;
     void connect_to(BorrowedFd directory, const char* file_name, uint16_t file_port,
@@ -81,11 +87,13 @@ class Site {
     std::vector<std::unique_ptr<Sender>> senders_;
     size_t next_sender_ = 0;
     std::string last_taker_;
+    HandoffOutcome last_outcome_ = HandoffOutcome::Absent;
     HandoffOutcome without_senders_ = HandoffOutcome::Absent;  // why there are none
     bool needs_reading_ = true;
     dev_t device_ = 0;
     ino_t inode_ = 0;
     Clock::time_point looked_at_path_{};
+    Clock::time_point settled_at_{};  // until then a starting server may still be making sockets
 
     IntrusiveList<Session> waiting_;
     DirectoryWatch::Subscription subscription_;

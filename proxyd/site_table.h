@@ -4,13 +4,13 @@
 // number is bounded: when there are too many, those that nobody waits for are dropped again.
 #pragma once
 
+#include "proxyd/route_table.h"
+#include "proxyd/site.h"
+
 #include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
-
-#include "proxyd/route_table.h"
-#include "proxyd/site.h"
 
 namespace proxyd {
 

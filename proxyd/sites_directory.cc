@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/sites_directory.h"
 
+#include "base/daemon/log.h"
+#include "base/posix/directory.h"
+#include "proxyd/dns_name.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "base/daemon/log.h"
-#include "base/posix/directory.h"
-#include "proxyd/dns_name.h"
-
 namespace proxyd {
 namespace {
+
+constexpr auto RetryInterval = std::chrono::milliseconds(250);
 
 // A directory that no client can name is no site: upper-case letters, spaces, "lost+found".
 bool is_site_name(std::string_view text) {
@@ -22,9 +24,10 @@ bool is_site_name(std::string_view text) {
 
 }  // namespace
 
-SitesDirectory::SitesDirectory(DirectoryWatch& watch, std::string path)
+SitesDirectory::SitesDirectory(EventLoop& loop, DirectoryWatch& watch, std::string path)
     : path_(std::move(path)),
-      subscription_(watch, [this](std::string_view name) { on_change(name); }) {}
+      subscription_(watch, [this](std::string_view name) { on_change(name); }),
+      retry_(loop, *this) {}
 
 Result<void> SitesDirectory::open() {
     UniqueFd directory = UniqueFd::adopt(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -45,17 +48,27 @@ void SitesDirectory::read_all() {
 
 void SitesDirectory::on_change(std::string_view name) {
     if (!subscription_.is_active() || name.empty()) {
-        // The directory was moved, removed or mounted over, or events were lost: start anew. While
-        // it is gone the old descriptor, an empty directory, stands in for it.
+        // The directory was moved, removed or mounted over, or events were lost: start anew.
         names_.clear();
-        if (const auto opened = open(); !opened)
+        if (const auto opened = open(); !opened) {
             log_error("sites: {}: {}", path_, errno_text(opened.error().number));
+            subscription_.stop();
+            retry_.start(RetryInterval);
+        }
         return;
     }
     const std::string entry(name);
     if (is_site_name(entry) && is_directory_entry(directory_, entry.c_str(), DT_UNKNOWN))
         names_.insert(entry);
-    else names_.erase(entry);
+    else
+        names_.erase(entry);
+}
+
+void SitesDirectory::on_retry() noexcept {
+    if (open())
+        log_notice("sites: {} is back", path_);
+    else
+        retry_.start(RetryInterval);
 }
 
 }  // namespace proxyd

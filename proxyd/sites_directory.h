@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: MIT
 //
-// SitesDirectory: the subdirectories of `sites`, each of which is a route by being there. It is read
-// once and then follows inotify's events, so that a client's name never costs a system call, let
-// alone reaches the file system. Only directories count, not links to them.
+// SitesDirectory: the subdirectories of `sites`, each of which is a route by being there. It is
+// read once and then follows inotify's events, so that a client's name never costs a system call,
+// let alone reaches the file system. Only directories count, not links to them.
 #pragma once
+
+#include "base/daemon/directory_watch.h"
+#include "base/daemon/event_loop.h"
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
 
 #include <string>
 #include <string_view>
 #include <unordered_set>
 
-#include "base/daemon/directory_watch.h"
-#include "base/posix/result.h"
-#include "base/posix/unique_fd.h"
-
 namespace proxyd {
 
 class SitesDirectory {
   public:
-    SitesDirectory(DirectoryWatch& watch, std::string path);
+    SitesDirectory(EventLoop& loop, DirectoryWatch& watch, std::string path);
 
-    // Reads the directory. Fails if it can't be opened or watched.
+    // Reads the directory. Fails if it can't be opened or watched. If it goes away later, there are
+    // no sites until it comes back.
     Result<void> open();
 
     const std::string& path() const { return path_; }
@@ -35,12 +37,14 @@ class SitesDirectory {
     };
 
     void on_change(std::string_view name);
+    void on_retry() noexcept;
     void read_all();
 
     std::string path_;
     UniqueFd directory_;
     std::unordered_set<std::string, Hash, std::equal_to<>> names_;
     DirectoryWatch::Subscription subscription_;
+    TimerWatcher<&SitesDirectory::on_retry> retry_;  // while the directory is gone
 };
 
 }  // namespace proxyd

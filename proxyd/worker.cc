@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/worker.h"
 
+#include "base/daemon/log.h"
+
 #include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
-
-#include "base/daemon/log.h"
 
 namespace proxyd {
 namespace {
@@ -38,11 +38,10 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
                            ? std::nullopt
-                           : std::optional<SitesDirectory>(std::in_place, directory_watch_,
+                           : std::optional<SitesDirectory>(std::in_place, loop, directory_watch_,
                                                            configuration.sites)),
       routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr),
-      clients_(loop,
-               [this](uint64_t key, uint32_t events) { on_client_event(key, events); }),
+      clients_(loop, [this](uint64_t key, uint32_t events) { on_client_event(key, events); }),
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
       peek_buffer_(configuration.hello_bytes_max),
@@ -50,16 +49,23 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
                 access_log_, sessions_,     expendable_, peek_buffer_},
       before_wait_(loop, *this) {}
 
-Result<void, std::string> Worker::start(std::vector<ListeningSocket> sockets) {
-    if (sites_directory_) {
-        if (const auto opened = sites_directory_->open(); !opened)
-            return Unexpected{fmt::format("{}: cannot read {}: {}", configuration_.sites_place,
-                                          configuration_.sites,
-                                          errno_text(opened.error().number))};
-    }
+Result<void, std::string> Worker::prepare() {
+    if (!directory_watch_.is_open() || !clients_.is_open())
+        return Unexpected{
+            std::string("cannot make an inotify instance or an epoll set: too many "
+                        "of them, or of descriptors, are open")};
+    if (!sites_directory_) return {};
+    const auto opened = sites_directory_->open();
+    if (opened) return {};
+    return Unexpected{fmt::format("{}: cannot read {}: {}", configuration_.sites_place,
+                                  configuration_.sites, errno_text(opened.error().number))};
+}
+
+void Worker::start(std::vector<ListeningSocket> sockets) {
     if (sessions_max_ < configuration_.sessions_max)
-        log_notice("sessions_max is {} instead of {}: no more descriptors are allowed (RLIMIT_NOFILE)",
-                   sessions_max_, configuration_.sessions_max);
+        log_notice(
+            "sessions_max is {} instead of {}: no more descriptors are allowed (RLIMIT_NOFILE)",
+            sessions_max_, configuration_.sessions_max);
     for (ListeningSocket& socket : sockets) {
         SocketAddress::Text text;
         log_notice("listening on {}", socket.address.format(text));
@@ -69,20 +75,22 @@ Result<void, std::string> Worker::start(std::vector<ListeningSocket> sockets) {
                 on_accepted(std::move(connection), client, entrance);
             }));
     }
-    return {};
 }
 
 void Worker::stop() {
     if (is_stopping_) {
+        sessions_.for_each([](Session& session) { session.give_up("stopping"); });
         loop_.stop();
         return;
     }
     is_stopping_ = true;
-    for (const auto& listener : listeners_) listener->stop();
+    for (const auto& listener : listeners_)
+        listener->stop();
     log_notice("stopping, with {} sessions in hand", sessions_.size());
 }
 
-void Worker::log_summary() const {
+void Worker::log_summary() {
+    access_log_.flush();
     log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
                session_count_, access_log_.count(Verdict::HandedOver),
                access_log_.count(Verdict::Rejected), access_log_.count(Verdict::Closed),

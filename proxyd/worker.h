@@ -4,10 +4,6 @@
 // loop. main gives it listening sockets that are open and a configuration that is right.
 #pragma once
 
-#include <memory>
-#include <optional>
-#include <vector>
-
 #include "base/daemon/directory_watch.h"
 #include "base/daemon/event_loop.h"
 #include "proxyd/access_log.h"
@@ -19,6 +15,10 @@
 #include "proxyd/site_table.h"
 #include "proxyd/sites_directory.h"
 
+#include <memory>
+#include <optional>
+#include <vector>
+
 namespace proxyd {
 
 class Worker {
@@ -26,13 +26,14 @@ class Worker {
     // Borrows `loop` and `configuration`.
     Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log);
 
-    // The error is a whole message.
-    Result<void, std::string> start(std::vector<ListeningSocket> sockets);
+    // Opens what can fail; the error is a whole message.
+    Result<void, std::string> prepare();
+    void start(std::vector<ListeningSocket> sockets);
     // Accepts no more, and ends the loop when the sessions in hand are through. The second time:
     // ends it now.
     void stop();
     // Logs what has been done; after the loop has ended.
-    void log_summary() const;
+    void log_summary();
 
   private:
     bool make_room();

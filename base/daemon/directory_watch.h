@@ -4,13 +4,13 @@
 // one inotify(7) instance for all of them. Used by proxyd for site directories.
 #pragma once
 
-#include <functional>
-#include <string_view>
-#include <unordered_map>
-
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
+
+#include <functional>
+#include <string_view>
+#include <unordered_map>
 
 namespace proxyd {
 
@@ -42,6 +42,8 @@ class DirectoryWatch {
     };
 
     explicit DirectoryWatch(EventLoop& loop);
+    // False when the user's inotify instances are used up (max_user_instances, inotify(7)).
+    bool is_open() const { return inotify_.is_open(); }
 
   private:
     void on_readable() noexcept;

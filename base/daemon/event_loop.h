@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// The event loop: libev behind typed watchers. A watcher is a member of the object that it calls, is
-// bound to one of its member functions at compile time, is neither copied nor moved, and stops
+// The event loop: libev behind typed watchers. A watcher is a member of the object that it calls,
+// is bound to one of its member functions at compile time, is neither copied nor moved, and stops
 // itself when it is destroyed. Used by the daemons; a process has one loop, made in main.
 //
 // Not for sockets that are going to be handed over: libev never removes a descriptor from its epoll
 // set and relies on close(2) to do it, but a socket that another process has open stays there.
 #pragma once
 
+#include "base/posix/unique_fd.h"
+
 #include <ev.h>
 
 #include <chrono>
 #include <cstdint>
-
-#include "base/posix/unique_fd.h"
 
 namespace proxyd {
 
@@ -31,7 +31,9 @@ class EventLoop {
     // How often the loop has asked the kernel for events since it was made.
     uint64_t wakeups() const;
 
-    struct ev_loop* libev() { return loop_; }
+    struct ev_loop* libev() {
+        return loop_;
+    }
 
   private:
     struct ev_loop* loop_;
@@ -128,8 +130,8 @@ class SignalWatcher : public Watcher<ev_signal, Callback> {
     using Base = Watcher<ev_signal, Callback>;
 
   public:
-    SignalWatcher(EventLoop& loop, typename detail::MemberFunction<decltype(Callback)>::Owner& owner,
-                  int signal)
+    SignalWatcher(EventLoop& loop,
+                  typename detail::MemberFunction<decltype(Callback)>::Owner& owner, int signal)
         : Base(loop, owner) {
         ev_signal_set(&this->watch_, signal);
         ev_signal_start(this->loop_, &this->watch_);

@@ -8,9 +8,9 @@
 namespace proxyd {
 namespace {
 
-// Counts the line ends that the parser has read. The parser reads one character beyond a number, and
-// no further than the last character of anything else; so the line of a token is the count, less
-// one if the token is a number and the last character read was a line end.
+// Counts the line ends that the parser has read. The parser reads one character beyond a number,
+// and no further than the last character of anything else; so the line of a token is the count,
+// less one if the token is a number and the last character read was a line end.
 struct LineCounter {
     int line = 1;
     bool last_was_line_end = false;
@@ -67,12 +67,11 @@ class Builder {
         return true;
     }
 
-    bool parse_error(size_t, const std::string& last_token,
-                     const nlohmann::detail::exception& reason) {
+    bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& reason) {
         // "[json.exception.parse_error.101] parse error at line 3, column 5: what - more"
         std::string_view what = reason.what();
         if (const size_t colon = what.find(": "); colon != what.npos) what.remove_prefix(colon + 2);
-        error_ = {last_token.ends_with('\n') ? line() - 1 : line(), std::string(what)};
+        error_ = {number_line(), std::string(what)};
         return false;
     }
 
@@ -81,6 +80,8 @@ class Builder {
 
   private:
     int line() const { return counter_.line; }
+    // Also of a token that the parser gave up at: the line end it has read last is part of it, or
+    // the character beyond it.
     int number_line() const { return counter_.line - (counter_.last_was_line_end ? 1 : 0); }
 
     template <typename T>

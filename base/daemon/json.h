@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
 // JSON for configuration files: a document in which every key and value knows its line. Used by the
-// configuration readers. nlohmann_json does the parsing (its 3.11 knows no positions, so an iterator
-// that counts lines is put under it); comments are allowed, nothing throws.
+// configuration readers. nlohmann_json does the parsing (its 3.11 knows no positions, so an
+// iterator that counts lines is put under it); comments are allowed, nothing throws.
 #pragma once
+
+#include "base/posix/result.h"
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include "base/posix/result.h"
 
 namespace proxyd {
 

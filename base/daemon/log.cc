@@ -12,9 +12,12 @@ namespace {
 
 std::string_view level_word(LogLevel level) {
     switch (level) {
-        case LogLevel::Error: return "error";
-        case LogLevel::Warning: return "warning";
-        case LogLevel::Notice: return "notice";
+        case LogLevel::Error:
+            return "error";
+        case LogLevel::Warning:
+            return "warning";
+        case LogLevel::Notice:
+            return "notice";
     }
     return "?";
 }
@@ -45,12 +48,16 @@ void append_time(std::string& out) {
 
 void append_escaped(std::string& out, std::string_view raw, size_t bytes_max) {
     for (const char c : raw.substr(0, bytes_max)) {
-        if (stays(c)) out += c;
-        else fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned char>(c));
+        if (stays(c))
+            out += c;
+        else
+            fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned char>(c));
     }
     if (raw.size() > bytes_max) out += "...";
 }
 
-std::string_view errno_text(int number) { return strerrordesc_np(number); }
+std::string_view errno_text(int number) {
+    return strerrordesc_np(number);
+}
 
 }  // namespace proxyd

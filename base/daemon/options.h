@@ -4,12 +4,12 @@
 // Used by all programs of the project.
 #pragma once
 
+#include "base/posix/result.h"
+
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/posix/result.h"
 
 namespace proxyd {
 

@@ -17,8 +17,10 @@ char* write_address(const SocketAddress& address, char* out) {
     }
     uint8_t bytes[16];
     const size_t count = address.family() == AF_INET ? 4 : 16;
-    if (address.family() == AF_INET) memcpy(bytes, &address.ipv4(), count);
-    else memcpy(bytes, &address.ipv6(), count);
+    if (address.family() == AF_INET)
+        memcpy(bytes, &address.ipv4(), count);
+    else
+        memcpy(bytes, &address.ipv6(), count);
     for (size_t i = 0; i < count; i++) {
         *out++ = HexDigits[bytes[i] >> 4];
         *out++ = HexDigits[bytes[i] & 15];

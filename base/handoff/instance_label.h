@@ -12,13 +12,13 @@
 //     index   := 0 to 9999: several sockets of one address (SO_REUSEPORT)
 #pragma once
 
+#include "base/posix/socket_address.h"
+
 #include <stdint.h>
 
 #include <array>
 #include <optional>
 #include <string_view>
-
-#include "base/posix/socket_address.h"
 
 namespace proxyd {
 

@@ -39,7 +39,8 @@ bool is_tcp_connection(BorrowedFd socket) {
            state != TCP_LISTEN;
 }
 
-// recvmsg(2) gives 0 both for an empty datagram and after shutdown(2); poll(2) knows which.
+// recvmsg(2) gives 0 both for an empty datagram and after shutdown(2), and EAGAIN both for an empty
+// queue and after shutdown(2); poll(2) knows which.
 bool is_shut_down(BorrowedFd site_socket) {
     pollfd query{site_socket.number(), POLLRDHUP, 0};
     return poll(&query, 1, 0) == 1 && (query.revents & (POLLRDHUP | POLLHUP)) != 0;
@@ -59,7 +60,13 @@ ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
     message.msg_controllen = sizeof(control);
 
     const ssize_t size = recvmsg(site_socket.number(), &message, recvmsg_flags);
-    if (size < 0) return ReceiveOutcome::Failed;
+    if (size < 0) {
+        // A socket that doesn't wait says EAGAIN even after shutdown(2) (measured).
+        const int reason = errno;
+        const bool ended = reason == EAGAIN && is_shut_down(site_socket);
+        errno = ended ? errno_before : reason;
+        return ended ? ReceiveOutcome::ShutDown : ReceiveOutcome::Failed;
+    }
 
     UniqueFd connection = adopt_first_descriptor(message);
     const bool usable = connection.is_open() && is_tcp_connection(connection);

@@ -9,10 +9,10 @@
 // taken for the end of the world.
 #pragma once
 
-#include <array>
-
 #include "base/handoff/wire_header.h"
 #include "base/posix/unique_fd.h"
+
+#include <array>
 
 namespace proxyd {
 

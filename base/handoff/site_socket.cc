@@ -63,6 +63,7 @@ std::optional<SiteSocketName> SiteSocketName::parse(std::string_view file_name) 
     if (rest == end) return name;
     if (*rest != '.' || rest + 1 == end) return std::nullopt;
     name.instance = {rest + 1, static_cast<size_t>(end - rest - 1)};
+    if (name.instance.size() > SiteSocketName::InstanceBytesMax) return std::nullopt;
     return name;
 }
 
@@ -74,9 +75,12 @@ SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name) {
                 sizeof(address)) == 0)
         return SiteSocketState::Alive;
     switch (errno) {
-        case ECONNREFUSED: return SiteSocketState::Dead;
-        case ENOENT: return SiteSocketState::Absent;
-        default: return SiteSocketState::Unknown;
+        case ECONNREFUSED:
+            return SiteSocketState::Dead;
+        case ENOENT:
+            return SiteSocketState::Absent;
+        default:
+            return SiteSocketState::Unknown;
     }
 }
 

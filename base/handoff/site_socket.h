@@ -7,14 +7,14 @@
 // sockets that are not ready yet and are nobody's business.
 #pragma once
 
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
+
 #include <stdint.h>
 
 #include <array>
 #include <optional>
 #include <string_view>
-
-#include "base/posix/result.h"
-#include "base/posix/unique_fd.h"
 
 namespace proxyd {
 
@@ -27,7 +27,7 @@ struct SiteSocketName {
     uint16_t port = 0;
     std::string_view instance;  // "" for <port>.sock
 
-    // NUL-terminated file name in `text`; a shorter instance than InstanceBytesMax is required.
+    // NUL-terminated file name in `text`; the instance must not be longer than InstanceBytesMax.
     std::string_view format(Text& text) const;
     // Nothing for any other file name; `instance` points into `file_name`.
     static std::optional<SiteSocketName> parse(std::string_view file_name);

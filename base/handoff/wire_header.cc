@@ -57,7 +57,9 @@ Address copy_address(Bytes bytes) {
     return address;
 }
 
-uint16_t copy_port(Bytes bytes) { return static_cast<uint16_t>(bytes[0] << 8 | bytes[1]); }
+uint16_t copy_port(Bytes bytes) {
+    return static_cast<uint16_t>(bytes[0] << 8 | bytes[1]);
+}
 
 // The address block of the header: both addresses, then both ports. False if it is cut short.
 bool read_addresses(uint32_t family, ByteReader& reader, ConnectionDescription& description) {
@@ -71,8 +73,8 @@ bool read_addresses(uint32_t family, ByteReader& reader, ConnectionDescription& 
     } else if (family == FamilyTcp6) {
         const auto block = reader.take(36);
         if (!block) return false;
-        description.source = SocketAddress::from_ipv6(
-            copy_address<in6_addr>(block->subspan(0, 16)), copy_port(block->subspan(32, 2)));
+        description.source = SocketAddress::from_ipv6(copy_address<in6_addr>(block->subspan(0, 16)),
+                                                      copy_port(block->subspan(32, 2)));
         description.destination = SocketAddress::from_ipv6(
             copy_address<in6_addr>(block->subspan(16, 16)), copy_port(block->subspan(34, 2)));
     }

@@ -5,13 +5,13 @@
 // Written by proxyd, read by receivers. It never allocates; views point into the caller's bytes.
 #pragma once
 
+#include "base/posix/byte_reader.h"
+#include "base/posix/socket_address.h"
+
 #include <cstddef>
 #include <optional>
 #include <span>
 #include <string_view>
-
-#include "base/posix/byte_reader.h"
-#include "base/posix/socket_address.h"
 
 namespace proxyd {
 
@@ -19,14 +19,15 @@ struct ConnectionDescription {
     SocketAddress source;       // the client
     SocketAddress destination;  // the address that the client connected to; source's family
     std::string_view alpn;      // TLV 0x01: the first protocol that the client offered; "" if none
-    std::string_view name;      // TLV 0x02: the name, lower-case, without a trailing dot; "" if none
-    std::string_view id;        // TLV 0x05: the session id that proxyd logs, at most 128 bytes
+    std::string_view name;  // TLV 0x02: the name, lower-case, without a trailing dot; "" if none
+    std::string_view id;    // TLV 0x05: the session id that proxyd logs, at most 128 bytes
 };
 
 // 16 bytes, two IPv6 addresses and ports, three TLVs at their longest (255, 255 and 128 bytes).
 inline constexpr size_t WireHeaderBytesMax = 16 + 36 + (3 + 255) + (3 + 255) + (3 + 128);
 
-// Writes the header; returns its size. Values longer than the above are left out, as are empty ones.
+// Writes the header; returns its size. Values longer than the above are left out, as are empty
+// ones.
 size_t encode_wire_header(const ConnectionDescription& description,
                           std::span<uint8_t, WireHeaderBytesMax> out);
 

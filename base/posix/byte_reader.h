@@ -43,7 +43,8 @@ class ByteReader {
         const std::optional<Bytes> bytes = take(width);
         if (!bytes) return std::nullopt;
         uint32_t value = 0;
-        for (const uint8_t byte : *bytes) value = value << 8 | byte;
+        for (const uint8_t byte : *bytes)
+            value = value << 8 | byte;
         return value;
     }
 

@@ -3,18 +3,18 @@
 // Reading a directory through its descriptor. Used where site directories are looked at.
 #pragma once
 
+#include "base/posix/unique_fd.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <string_view>
 
-#include "base/posix/unique_fd.h"
-
 namespace proxyd {
 
-// Calls `each(name, type)` for all entries but "." and ".."; `type` as readdir(3) has it. A directory
-// that can't be read has no entries.
+// Calls `each(name, type)` for all entries but "." and ".."; `type` as readdir(3) has it. A
+// directory that can't be read has no entries.
 template <typename Each>
 void for_each_entry(BorrowedFd directory, Each each) {
     // A description of its own: the position in the directory belongs to it.

@@ -31,7 +31,7 @@ Unexpected(E) -> Unexpected<E>;
 template <typename T, typename E = Errno>
 class [[nodiscard]] Result {
   public:
-    Result(T value) : value_(std::move(value)) {}                           // NOLINT(implicit)
+    Result(T value) : value_(std::move(value)) {}                               // NOLINT(implicit)
     Result(Unexpected<E> unexpected) : error_(std::move(unexpected.reason)) {}  // NOLINT(implicit)
 
     bool has_value() const { return value_.has_value(); }

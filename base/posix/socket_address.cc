@@ -70,17 +70,23 @@ Result<SocketAddress> SocketAddress::local_of(BorrowedFd socket) {
 
 uint16_t SocketAddress::port() const {
     switch (family()) {
-        case AF_INET: return ntohs(storage_.ipv4.sin_port);
-        case AF_INET6: return ntohs(storage_.ipv6.sin6_port);
-        default: return 0;
+        case AF_INET:
+            return ntohs(storage_.ipv4.sin_port);
+        case AF_INET6:
+            return ntohs(storage_.ipv6.sin6_port);
+        default:
+            return 0;
     }
 }
 
 bool SocketAddress::is_wildcard() const {
     switch (family()) {
-        case AF_INET: return storage_.ipv4.sin_addr.s_addr == htonl(INADDR_ANY);
-        case AF_INET6: return IN6_IS_ADDR_UNSPECIFIED(&storage_.ipv6.sin6_addr);
-        default: return false;
+        case AF_INET:
+            return storage_.ipv4.sin_addr.s_addr == htonl(INADDR_ANY);
+        case AF_INET6:
+            return IN6_IS_ADDR_UNSPECIFIED(&storage_.ipv6.sin6_addr);
+        default:
+            return false;
     }
 }
 
@@ -94,9 +100,12 @@ SocketAddress SocketAddress::as_v4_mapped() const {
 
 socklen_t SocketAddress::kernel_length() const {
     switch (family()) {
-        case AF_INET: return sizeof(sockaddr_in);
-        case AF_INET6: return sizeof(sockaddr_in6);
-        default: return sizeof(sa_family_t);
+        case AF_INET:
+            return sizeof(sockaddr_in);
+        case AF_INET6:
+            return sizeof(sockaddr_in6);
+        default:
+            return sizeof(sa_family_t);
     }
 }
 
@@ -125,11 +134,13 @@ std::string_view SocketAddress::format(Text& text) const {
 bool operator==(const SocketAddress& a, const SocketAddress& b) {
     if (a.family() != b.family()) return false;
     switch (a.family()) {
-        case AF_INET: return a.port() == b.port() && a.ipv4().s_addr == b.ipv4().s_addr;
+        case AF_INET:
+            return a.port() == b.port() && a.ipv4().s_addr == b.ipv4().s_addr;
         case AF_INET6:
             return a.port() == b.port() && a.scope_id() == b.scope_id() &&
                    IN6_ARE_ADDR_EQUAL(&a.ipv6(), &b.ipv6());
-        default: return true;
+        default:
+            return true;
     }
 }
 

@@ -4,6 +4,9 @@
 // clients and listeners. Neither allocates nor resolves names.
 #pragma once
 
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
+
 #include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -11,9 +14,6 @@
 #include <array>
 #include <optional>
 #include <string_view>
-
-#include "base/posix/result.h"
-#include "base/posix/unique_fd.h"
 
 namespace proxyd {
 

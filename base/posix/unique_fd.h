@@ -63,6 +63,8 @@ class BorrowedFd {
     int fd_;
 };
 
-inline BorrowedFd UniqueFd::borrow() const noexcept { return BorrowedFd(fd_); }
+inline BorrowedFd UniqueFd::borrow() const noexcept {
+    return BorrowedFd(fd_);
+}
 
 }  // namespace proxyd
