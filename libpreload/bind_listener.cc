@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//
+// From the moment that the port is ours, failure is failure: falling back to libc would open the
+// port to the network behind the back of a person who thinks that it is closed.
+#include "libpreload/bind_listener.h"
+
+#include "base/handoff/site_socket.h"
+#include "base/posix/result.h"
+#include "base/posix/socket_address.h"
+#include "libpreload/epoll_registrations.h"
+#include "libpreload/guest_config.h"
+#include "libpreload/inherited_options.h"
+#include "libpreload/real_calls.h"
+#include "libpreload/site_directory.h"
+#include "libpreload/trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+
+namespace proxyd {
+namespace {
+
+int int_option(int fd, int level, int option) {
+    int value = -1;
+    socklen_t length = sizeof(value);
+    return real.getsockopt(fd, level, option, &value, &length) == 0 ? value : -1;
+}
+
+// A TCP socket of the address's family that is not bound yet. The real bind has the right answer
+// for anything else.
+bool is_fresh_tcp_socket(int fd, sa_family_t family) {
+    if (int_option(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM ||
+        int_option(fd, SOL_SOCKET, SO_DOMAIN) != family)
+        return false;
+    const int protocol = int_option(fd, SOL_SOCKET, SO_PROTOCOL);
+    if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) return false;
+    sockaddr_storage storage{};
+    socklen_t length = sizeof(storage);
+    auto* const generic = reinterpret_cast<sockaddr*>(&storage);
+    return real.getsockname(fd, generic, &length) == 0 &&
+           SocketAddress::from_kernel(generic, length).port() == 0;
+}
+
+// An IPv6 address that is neither :: nor v4-mapped makes the kernel set IPV6_V6ONLY (measured).
+bool meets_ipv6_only(int fd, const SocketAddress& address) {
+    if (address.family() != AF_INET6 || IN6_IS_ADDR_V4MAPPED(&address.ipv6())) return false;
+    return !address.is_wildcard() || int_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 1;
+}
+
+// Where the trouble is the site directory's, say it in words that bind has for a TCP address.
+int errno_for_program(Errno reason) {
+    switch (reason.number) {
+        case EACCES:
+        case EPERM:
+        case EROFS:
+        case EAFNOSUPPORT:
+            return EACCES;  // the last: systemd's RestrictAddressFamilies=
+        case ENOENT:
+        case ENOTDIR:
+        case ELOOP:
+            return EADDRNOTAVAIL;
+        case EADDRINUSE:
+            return EADDRINUSE;
+        default:
+            return ENOBUFS;
+    }
+}
+
+Result<UniqueFd> make_stand_in(int tcp_fd, sa_family_t family) {
+    const int nonblocking = fcntl(tcp_fd, F_GETFL) & O_NONBLOCK;
+    UniqueFd stand_in = UniqueFd::adopt(
+        socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | (nonblocking != 0 ? SOCK_NONBLOCK : 0), 0));
+    if (!stand_in.is_open()) return Unexpected{Errno::last()};
+    const UniqueFd untouched = UniqueFd::adopt(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!untouched.is_open()) return Unexpected{Errno::last()};
+    carry_options(BorrowedFd(tcp_fd), untouched, stand_in);
+    return stand_in;
+}
+
+// The stand-in takes the program's descriptor number, with its FD_CLOEXEC.
+Result<void> put_in_place(BorrowedFd stand_in, int tcp_fd) {
+    EpollRegistrations registrations = EpollRegistrations::of(tcp_fd);
+    const int cloexec = fcntl(tcp_fd, F_GETFD) & FD_CLOEXEC;
+    if (dup3(stand_in.number(), tcp_fd, cloexec != 0 ? O_CLOEXEC : 0) < 0)
+        return Unexpected{Errno::last()};
+    registrations.restore(tcp_fd);
+    return {};
+}
+
+Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
+    const GuestConfig& config = guest_config();
+    auto directory = SiteDirectory::open_locked(config.site_prefix_bytes.data());
+    if (!directory) return Unexpected{directory.error()};
+
+    const bool is_taken = directory->clear_and_find_conflict(edge_port, label) &&
+                          int_option(tcp_fd, SOL_SOCKET, SO_REUSEPORT) != 1;
+    if (is_taken && !config.takes_over) return Unexpected{Errno{EADDRINUSE}};
+    // Whoever takes over takes the first name, which replaces its holder's file in one step.
+    label.index = is_taken ? 0 : directory->free_index(edge_port, label);
+
+    auto stand_in = make_stand_in(tcp_fd, label.address.family());
+    if (!stand_in) return Unexpected{stand_in.error()};
+    InstanceLabel::Text text;
+    const SiteSocketName name{edge_port, label.format(text)};
+    const auto bound = bind_site_socket(*stand_in, directory->fd(), config.site_prefix(), name);
+    if (!bound) return bound;
+    if (is_taken) directory->retire_conflicts(edge_port, label);
+    return put_in_place(*stand_in, tcp_fd);
+}
+
+}  // namespace
+
+std::optional<int> bind_listener(int fd, const sockaddr* address, socklen_t length) {
+    if (!guest_config().is_active) return std::nullopt;
+    const SocketAddress wanted = SocketAddress::from_kernel(address, length);
+    const auto edge_port = guest_config().edge_port_of(wanted.port());
+    const int saved_errno = errno;
+    const bool is_ours =
+        wanted.has_address() && edge_port && is_fresh_tcp_socket(fd, wanted.family());
+    errno = saved_errno;
+    if (!is_ours) return std::nullopt;
+
+    InstanceLabel label{.address = wanted, .is_ipv6_only = meets_ipv6_only(fd, wanted)};
+    const auto outcome = take_place(fd, *edge_port, label);
+
+    SocketAddress::Text text{};
+    wanted.format(text);
+    if (!outcome) {
+        errno = errno_for_program(outcome.error());
+        trace("fd %d: bind to %s failed: errno %d of %s (given to the program: %d)", fd,
+              text.data(), outcome.error().number, guest_config().site_prefix_bytes.data(), errno);
+        return -1;
+    }
+    errno = saved_errno;
+    trace("fd %d: bind to %s became index %u for port %u in %s", fd, text.data(), label.index,
+          *edge_port, guest_config().site_prefix_bytes.data());
+    return 0;
+}
+
+}  // namespace proxyd

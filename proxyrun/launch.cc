@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "proxyrun/launch.h"
+
+#include <fmt/format.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace proxyd {
+namespace {
+
+constexpr const char* SitesDirectory = "/run/proxyd/sites";
+
+// The path without links, "." and ".."; "" if there is nothing.
+std::string canonical(const std::string& path) {
+    char resolved[PATH_MAX];
+    return realpath(path.c_str(), resolved) != nullptr ? resolved : "";
+}
+
+}  // namespace
+
+Result<std::string, std::string> usable_site(const std::string& site) {
+    const bool is_name = site.find('/') == site.npos;
+    const std::string path = is_name ? fmt::format("{}/{}", SitesDirectory, site) : site;
+    struct stat status;
+    if (stat(path.c_str(), &status) != 0) {
+        if (errno == ENOENT)
+            return Unexpected{
+                fmt::format("{0}: there is no such site directory: make it (mkdir {0})", path)};
+        return Unexpected{fmt::format("{}: {}", path, strerror(errno))};
+    }
+    if (!S_ISDIR(status.st_mode)) return Unexpected{path + " is no directory"};
+    if (access(path.c_str(), R_OK | W_OK | X_OK) != 0)
+        return Unexpected{fmt::format(
+            "{0}: this user can't put a socket there ({1}): give the directory to the user that "
+            "the server runs as (chown USER {0})",
+            path, strerror(errno))};
+    return canonical(path);
+}
+
+Result<std::string, std::string> find_library() {
+    const char* const wanted = getenv("PROXYD_PRELOAD");
+    std::string library;
+    if (wanted != nullptr && *wanted != '\0') {
+        library = canonical(wanted);
+        if (library.empty())
+            return Unexpected{fmt::format("PROXYD_PRELOAD={}: {}", wanted, strerror(errno))};
+    } else {
+        const std::string self = canonical("/proc/self/exe");
+        const std::string libraries = self.substr(0, self.rfind('/')) + "/../lib";
+        library = canonical(libraries + "/libpreload.so");
+        if (library.empty()) library = canonical(libraries + "/" PROXYD_MULTIARCH "/libpreload.so");
+        if (library.empty())
+            return Unexpected{fmt::format(
+                "there is no libpreload.so in {}: say where it is with PROXYD_PRELOAD=PATH",
+                libraries)};
+    }
+    // ld.so(8): the list is separated by spaces or colons, and there is no escaping.
+    if (library.find_first_of(" :") != library.npos)
+        return Unexpected{library + ": LD_PRELOAD can't name a path with a space or a colon"};
+    return library;
+}
+
+}  // namespace proxyd

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+//
+// proxyrun: puts libpreload.so and its variables into the environment of an unmodified server, and
+// becomes that server.
+#include "proxyrun/command_line.h"
+#include "proxyrun/launch.h"
+#include "proxyrun/program_check.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <string>
+
+namespace proxyd {
+namespace {
+
+enum ExitCode { Fine = 0, SystemRefused = 1, Usage = 2, NotExecutable = 126, NotFound = 127 };
+
+int complain(ExitCode code, const std::string& text) {
+    fmt::print(stderr, "proxyrun: {}\n", text);
+    return code;
+}
+
+ExitCode exit_code_of(ProgramVerdict::Kind kind) {
+    switch (kind) {
+        case ProgramVerdict::Kind::Works:
+            return ExitCode::Fine;
+        case ProgramVerdict::Kind::CannotWork:
+            return ExitCode::SystemRefused;
+        case ProgramVerdict::Kind::NotFound:
+            return ExitCode::NotFound;
+        case ProgramVerdict::Kind::NotExecutable:
+            return ExitCode::NotExecutable;
+    }
+    return ExitCode::SystemRefused;
+}
+
+// The command line decides, not what was in the environment before.
+void switch_variable(const char* name, bool is_on) {
+    if (is_on)
+        setenv(name, "1", 1);
+    else
+        unsetenv(name);
+}
+
+void set_environment(const CommandLine& line, const std::string& site, const std::string& library) {
+    const char* const others = getenv("LD_PRELOAD");
+    const bool has_others = others != nullptr && *others != '\0';
+    setenv("LD_PRELOAD", (has_others ? library + ":" + others : library).c_str(), 1);
+    setenv("PROXYD_SITE", site.c_str(), 1);
+    const std::string ports =
+        line.ports.empty() ? "443,80" : fmt::format("{}", fmt::join(line.ports, ","));
+    setenv("PROXYD_PORTS", ports.c_str(), 1);
+    switch_variable("PROXYD_TAKEOVER", line.takes_over);
+    switch_variable("PROXYD_TRACE", line.traces);
+}
+
+int run(const CommandLine& line, const std::string& program) {
+    const auto site = usable_site(line.site);
+    if (!site) return complain(ExitCode::SystemRefused, site.error());
+    const auto library = find_library();
+    if (!library) return complain(ExitCode::SystemRefused, library.error());
+
+    set_environment(line, *site, *library);
+    execv(program.c_str(), line.command.data());
+    return complain(ExitCode::NotExecutable, fmt::format("{}: {}", program, strerror(errno)));
+}
+
+int check_or_run(const CommandLine& line) {
+    const std::string name = line.command[0];
+    const auto program = find_program(name);
+    if (!program) return complain(ExitCode::NotFound, name + ": not found");
+    const ProgramVerdict verdict = check_program(*program);
+    if (verdict.kind != ProgramVerdict::Kind::Works)
+        return complain(exit_code_of(verdict.kind), verdict.text);
+    if (line.action == CommandLine::Action::Run) return run(line, *program);
+    fmt::print("{}\n", verdict.text);
+    return ExitCode::Fine;
+}
+
+int start(int count, char** arguments) {
+    const auto line = CommandLine::parse(count, arguments);
+    if (!line) return complain(ExitCode::Usage, line.error() + " (proxyrun --help)");
+    switch (line->action) {
+        case CommandLine::Action::Help:
+            fmt::print("{}", HelpText);
+            return ExitCode::Fine;
+        case CommandLine::Action::Version:
+            fmt::print("proxyrun " PROXYD_VERSION "\n");
+            return ExitCode::Fine;
+        case CommandLine::Action::Check:
+        case CommandLine::Action::Run:
+            return check_or_run(*line);
+    }
+    return ExitCode::Usage;
+}
+
+}  // namespace
+}  // namespace proxyd
+
+int main(int count, char** arguments) {
+    return proxyd::start(count, arguments);
+}

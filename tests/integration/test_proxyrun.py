@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: MIT
+"""proxyrun: real servers under it, its command line, and the programs that it refuses."""
+
+import concurrent.futures
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import preload_support as support
+import pytest
+from preload_support import (CLIENT_ADDRESS, LIBRARY, PROXYRUN, make_certificate, new_edge,
+                             new_site, request, running)
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
+@pytest.fixture
+def site():
+    with new_site() as site:
+        yield site
+
+
+def proxyrun(*words, env=None):
+    finished = subprocess.run([str(word) for word in (PROXYRUN, *words)], capture_output=True,
+                              text=True, env={**os.environ, **(env or {})},
+                              timeout=support.DEADLINE_SECONDS)
+    return finished.returncode, finished.stdout, finished.stderr
+
+
+def needs(program):
+    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
+    return path or pytest.skip(f"{program} is not installed")
+
+
+# Real servers.
+
+
+@contextlib.contextmanager
+def served(site, command, server_port, sockets=1):
+    """The command under proxyrun, and an edge whose clients it gets."""
+    words = [PROXYRUN, "--site", site.path, "--port", f"443={server_port}", "--", *command]
+    with running(words) as child, new_edge(site, 443) as edge:
+        site.wait_for_files(443, sockets)
+        yield child, edge
+
+
+NGINX_CONFIGURATION = """
+daemon off; worker_processes 2; pid {directory}/nginx.pid; error_log stderr;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl {options};
+        ssl_certificate {certificate}; ssl_certificate_key {key};
+        location / {{ return 200 "$remote_addr $remote_port $pid"; }}
+    }}
+}}
+"""
+
+NODE_PROGRAM = """
+const options = {key: require('fs').readFileSync('%s'), cert: require('fs').readFileSync('%s')};
+require('https').createServer(options, (request, response) => {
+    response.end(request.socket.remoteAddress + ' ' + request.socket.remotePort);
+}).listen(%s);
+"""
+
+PYTHON_PROGRAM = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{self.client_address[0]} {self.client_address[1]}".encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def nginx_command(directory, port, options=""):
+    certificate, key = make_certificate(directory)
+    configuration = directory / "nginx.conf"
+    configuration.write_text(NGINX_CONFIGURATION.format(
+        directory=directory, port=port, certificate=certificate, key=key, options=options))
+    return [needs("nginx"), "-p", directory, "-c", configuration, "-e", "stderr"]
+
+
+def node_command(directory, port, listen="{port}, '127.0.0.1'"):
+    certificate, key = make_certificate(directory)
+    program = directory / "server.js"
+    program.write_text(NODE_PROGRAM % (key, certificate, listen.format(port=port)))
+    return [needs("node"), program]
+
+
+def python_command(directory, port):
+    return [sys.executable, "-c", PYTHON_PROGRAM, port]
+
+
+def seen_by_server(client, tls):
+    """What the server said of this client, behind its address and port, which must be right."""
+    client_port = client.getsockname()[1]
+    answer = request(client, tls=tls).split("\r\n\r\n")[1].split()
+    assert answer[:2] == [CLIENT_ADDRESS, str(client_port)]
+    return answer[2:]
+
+
+@pytest.mark.parametrize("options, sockets", [
+    ("", 1),
+    ("deferred fastopen=5 so_keepalive=on backlog=64 rcvbuf=64k", 1),
+    ("reuseport", 2),
+])
+def test_nginx_with_tls_and_two_workers(site, tmp_path, options, sockets):
+    port = support.free_port()
+    with served(site, nginx_command(tmp_path, port, options), port, sockets) as (child, edge):
+        workers = {tuple(seen_by_server(edge.connect(), tls=True)) for _ in range(30)}
+        assert len(workers) >= sockets
+        child.terminate()
+        assert child.wait(support.DEADLINE_SECONDS) == 0
+        complaints = [line for line in child.stdout.read().splitlines()
+                      if re.search(r"\[(warn|error|alert|crit|emerg)\]", line)]
+        assert not complaints
+
+
+@pytest.mark.parametrize("listen", ["{port}, '127.0.0.1'", "{port}"])
+def test_node_https(site, tmp_path, listen):
+    port = support.free_port()
+    with served(site, node_command(tmp_path, port, listen), port) as (child, edge):
+        for _ in range(10):
+            seen_by_server(edge.connect(), tls=True)
+
+
+@pytest.mark.parametrize("command, tls", [(nginx_command, True), (node_command, True),
+                                          (python_command, False)],
+                         ids=["nginx", "node", "python"])
+def test_500_clients_50_at_once(site, tmp_path, command, tls):
+    port = support.free_port()
+    with served(site, command(tmp_path, port), port) as (child, edge):
+
+        def be_a_client(_):
+            client = socket.create_connection(edge.address, support.DEADLINE_SECONDS,
+                                              (CLIENT_ADDRESS, 0))
+            seen_by_server(client, tls)
+
+        edge.hand_over_many(500)
+        with concurrent.futures.ThreadPoolExecutor(50) as pool:
+            assert len(list(pool.map(be_a_client, range(500)))) == 500
+
+
+def test_node_cluster_shares_the_listener(site, tmp_path):
+    """With SCHED_NONE each worker accepts from the listener that the primary has sent to it."""
+    port = support.free_port()
+    program = tmp_path / "cluster.js"
+    program.write_text("""
+        const cluster = require('cluster');
+        cluster.schedulingPolicy = cluster.SCHED_NONE;
+        if (cluster.isPrimary) { cluster.fork(); cluster.fork(); }
+        else require('http').createServer((request, response) =>
+            response.end(request.socket.remoteAddress)).listen(%d, '127.0.0.1');
+    """ % port)
+    with served(site, [needs("node"), program], port) as (child, edge):
+        for _ in range(10):
+            assert request(edge.connect()).endswith(CLIENT_ADDRESS)
+
+
+def test_python_http_server(site, tmp_path):
+    (tmp_path / "file").write_text("content\n")
+    port = support.free_port()
+    command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory",
+               tmp_path, port]
+    with served(site, command, port) as (child, edge):
+        for _ in range(10):
+            answer = request(edge.connect(), "/file")
+            assert answer.startswith("HTTP/1.0 200") and answer.endswith("content\n")
+        child.terminate()
+        log = [line for line in child.stdout.read().splitlines() if "GET /file" in line]
+        assert len(log) == 10
+        assert all(line.startswith(f"{CLIENT_ADDRESS} ") for line in log)
+
+
+# The command line.
+
+
+def test_help_and_version():
+    code, output, errors = proxyrun("--help")
+    assert (code, errors) == (0, "") and output.startswith("Usage: proxyrun --site DIR|NAME")
+    code, output, errors = proxyrun("--version")
+    assert (code, errors) == (0, "") and re.fullmatch(r"proxyrun \d+\.\d+\.\d+\n", output)
+
+
+@pytest.mark.parametrize("words, complaint", [
+    ([], "--site is missing"),
+    (["--site", "/tmp"], "the command to start is missing"),
+    (["--site"], "--site needs a value"),
+    (["--sight", "/tmp", "true"], "unknown option --sight"),
+    (["--site", "/tmp", "--port", "0", "true"],
+     "--port 0: want EDGE or EDGE=SERVER, ports from 1 to 65535"),
+    (["--site", "/tmp", "--port", "443=65536", "true"],
+     "--port 443=65536: want EDGE or EDGE=SERVER, ports from 1 to 65535"),
+    (["--site", "/tmp", "--port", "443=", "true"],
+     "--port 443=: want EDGE or EDGE=SERVER, ports from 1 to 65535"),
+    (["--site", "/tmp", "--port", "443=80", "--port", "80", "true"],
+     "--port 80: the server's port 80 is given twice"),
+    (["--check", "true", "false"], "--check takes one program, and here is false"),
+])
+def test_usage_errors_are_one_line(words, complaint):
+    assert proxyrun(*words) == (2, "", f"proxyrun: {complaint} (proxyrun --help)\n")
+
+
+def test_the_environment_and_the_exit_code_are_the_commands(site):
+    code, output, _ = proxyrun("--site", site.path, "--port", "443=8443", "--port", "80", "--trace",
+                               "--", "sh", "-c", "env; exit 7",
+                               env={"LD_PRELOAD": "libother.so", "PROXYD_TAKEOVER": "1"})
+    variables = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    assert code == 7
+    assert variables["LD_PRELOAD"] == f"{LIBRARY.resolve()}:libother.so"
+    assert variables["PROXYD_SITE"] == str(site.path)
+    assert variables["PROXYD_PORTS"] == "443=8443,80"
+    assert variables["PROXYD_TRACE"] == "1"
+    assert "PROXYD_TAKEOVER" not in variables
+
+
+def test_without_ports_it_is_443_and_80(site):
+    assert "PROXYD_PORTS=443,80\n" in proxyrun("--site", site.path, "env")[1]
+
+
+def test_the_library_is_found_by_its_variable(site, tmp_path):
+    library = shutil.copy(LIBRARY, tmp_path / "other.so")
+    output = proxyrun("--site", site.path, "env", env={"PROXYD_PRELOAD": str(library)})[1]
+    assert f"LD_PRELOAD={library}\n" in output
+    missing = tmp_path / "missing.so"
+    assert proxyrun("--site", site.path, "env", env={"PROXYD_PRELOAD": str(missing)}) == (
+        1, "", f"proxyrun: PROXYD_PRELOAD={missing}: No such file or directory\n")
+
+
+def test_a_site_that_is_not_there(tmp_path):
+    path = tmp_path / "blog"
+    assert proxyrun("--site", path, "true") == (
+        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir {path})\n")
+    path.touch()
+    assert proxyrun("--site", path, "true") == (1, "", f"proxyrun: {path} is no directory\n")
+
+
+def test_a_name_means_a_directory_of_run_proxyd_sites():
+    path = "/run/proxyd/sites/no-such-site"
+    assert proxyrun("--site", "no-such-site", "true") == (
+        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir {path})\n")
+
+
+def test_a_site_that_the_user_may_not_write_to(site):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be somebody else")
+    site.path.chmod(0o755)
+    finished = subprocess.run([*NOBODY, PROXYRUN, "--site", site.path, "true"], capture_output=True,
+                              text=True)
+    assert (finished.returncode, finished.stderr) == (
+        1, f"proxyrun: {site.path}: this user can't put a socket there (Permission denied): give "
+           f"the directory to the user that the server runs as (chown USER {site.path})\n")
+
+
+# Programs.
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Compiles an empty program with these options."""
+
+    def build(*options):
+        path = tmp_path / "program"
+        source = tmp_path / "program.c"
+        source.write_text("int main(void) { return 0; }\n")
+        subprocess.run(["gcc", "-o", path, source, *options], check=True)
+        tmp_path.chmod(0o755)
+        return path
+
+    return build
+
+
+def refuses(path, complaint, *, code=1):
+    """Both ways of asking give the same answer."""
+    expected = (code, "", f"proxyrun: {complaint}\n")
+    assert proxyrun("--check", path) == expected
+    assert proxyrun("--site", "/tmp", "--", path) == expected
+
+
+def test_a_dynamically_linked_program_will_work(program):
+    path = program()
+    assert proxyrun("--check", path) == (0, f"{path} will work: dynamically linked\n", "")
+
+
+def test_a_program_is_found_in_path_and_judged_by_its_interpreter(program, tmp_path):
+    path = program("-static")
+    script = tmp_path / "script"
+    script.write_text(f"#!/usr/bin/env -S VARIABLE=1 {path}\n")
+    script.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    code, _, complaint = proxyrun("--check", "script", env=environment)
+    assert code == 1 and complaint.startswith(f"proxyrun: {path} is statically linked")
+
+
+@pytest.mark.parametrize("option", ["-static", "-static-pie"])
+def test_a_static_program_is_refused(program, option):
+    path = program(option)
+    refuses(path, f"{path} is statically linked, so nothing can be preloaded: use a dynamically "
+                  "linked build, or put it behind tcpshim")
+
+
+def test_a_go_program_is_refused(program, tmp_path):
+    path = program()
+    (tmp_path / "section").write_text("go1.20")
+    subprocess.run(["objcopy", "--add-section", f".go.buildinfo={tmp_path / 'section'}", path],
+                   check=True)
+    refuses(path, f"{path} is a Go program, which calls the kernel without libc: put it behind "
+                  "tcpshim")
+
+
+def test_a_program_of_another_architecture_is_refused(program):
+    path = program()
+    with open(path, "r+b") as file:
+        file.seek(18)  # e_machine
+        file.write(b"\x08\x00")  # EM_MIPS
+    refuses(path, f"{path} is built for another architecture than libpreload.so: build proxyd for "
+                  "it")
+
+
+def test_a_musl_program_will_work(program):
+    needs("musl-gcc")
+    path = program("-specs", "/usr/lib/x86_64-linux-musl/musl-gcc.specs")
+    answer = f"{path} will work: dynamically linked with musl\n"
+    assert proxyrun("--check", path) == (0, answer, "")
+
+
+def test_a_set_user_id_program_is_refused(program):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to give a file to somebody else")
+    path = program()
+    os.chown(path, 65534, -1)
+    path.chmod(0o4755)
+    refuses(path, f"{path} is set-user-ID, so the loader ignores LD_PRELOAD: start it under setpriv "
+                  "--no-new-privs, or use a copy without that mode bit")
+
+
+def test_a_program_with_file_capabilities_is_refused(program):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to give capabilities to a file")
+    path = program()
+    subprocess.run([needs("setcap"), "cap_net_bind_service+ep", path], check=True)
+    for directory in path.parents:
+        if directory.is_relative_to("/tmp/pytest-of-root"):
+            directory.chmod(0o755)
+    asked = [PROXYRUN, "--check", path]
+    refused = subprocess.run([*NOBODY, *asked], capture_output=True, text=True)
+    assert (refused.returncode, refused.stderr) == (
+        1, f"proxyrun: {path} has file capabilities, so the loader ignores LD_PRELOAD: remove them "
+           f"(setcap -r {path}), since proxyd has the low ports now, or start it under setpriv "
+           "--no-new-privs\n")
+    without_privileges = [*NOBODY, "--no-new-privs", *asked]
+    assert subprocess.run(without_privileges, capture_output=True).returncode == 0
+
+
+def test_exit_codes_are_those_of_a_shell(site, tmp_path):
+    assert proxyrun("--site", site.path, "no-such-program") == (
+        127, "", "proxyrun: no-such-program: not found\n")
+    text = tmp_path / "text"
+    text.write_text("hello\n")
+    refuses(text, f"{text} is no executable file", code=126)
+    text.chmod(0o755)
+    refuses(text, f"{text} is neither a program nor a script with a #! line", code=126)
+    text.write_text("#!/no/such/interpreter\n")
+    refuses(text, f"{text} needs /no/such/interpreter, which is not there", code=127)
