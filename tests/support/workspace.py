@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Workspace: what one test owns: a directory, a loopback address, and everything that it started.
+
+Tests run at the same time as others, so each has its own address in 127.0.0.0/8 and may use the same
+port on it as everybody else. Waiting is always for something that happens, up to `DeadlineSeconds`.
+"""
+
+import itertools
+import os
+import pathlib
+import shutil
+import socket
+import tempfile
+import time
+
+from support.clients import Client
+from support.processes import Child, DeadlineSeconds, Proxyd
+from support.receivers import SiteInbox
+
+Port = 8443
+
+_address_counter = itertools.count(2)
+
+
+def own_loopback_address():
+    pid = os.getpid()
+    return f"127.{pid >> 8 & 255}.{pid & 255}.{next(_address_counter)}"
+
+
+def free_port(address="::1"):
+    """For addresses of which there is only one; somebody else may take the port meanwhile."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, what="the condition"):
+    """For what nobody tells us about: looks again and again. Returns what `condition` returned."""
+    deadline = time.monotonic() + DeadlineSeconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come true in {DeadlineSeconds} s"
+        time.sleep(0.002)
+    return value
+
+
+class Workspace:
+    def __init__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="proxyd-"))
+        self.address = own_loopback_address()
+        self.sites = self.path / "sites"
+        self.sites.mkdir()
+        self.children = []
+        self.clients = []
+        self._closables = []
+
+    def site(self, name):
+        """The directory of a site; `name` is relative to the workspace ("sites/blog.example.org")."""
+        directory = self.path / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def inbox(self, site, file_name=f"{Port}.sock"):
+        """A live site socket, in a directory that is made if it isn't there."""
+        return self.close_at_end(SiteInbox(self.site(site), file_name))
+
+    def write_configuration(self, text):
+        path = self.path / "proxyd.json"
+        path.write_text(text)
+        return path
+
+    def start(self, *command, **options):
+        child = Child(command, **options)
+        self.children.append(child)
+        return child
+
+    def start_proxyd(self, prefix=(), **configuration):
+        """proxyd, ready, listening at `self.address` unless `listen` says otherwise; without any route
+        that is named, the empty directory `sites` is where its clients go.
+
+        `prefix` is what the command line begins with, such as ("prlimit", "--nofile=32").
+        """
+        configuration.setdefault("listen", [f"{self.address}:{Port}"])
+        if "routes" not in configuration:
+            configuration.setdefault("sites", str(self.sites))
+        proxyd = Proxyd(self.path, configuration, prefix)
+        self.children.append(proxyd)
+        proxyd.wait_until_ready()
+        return proxyd
+
+    def connect(self, first_bytes=b"", *, address=None, port=Port, source=None):
+        client = Client(address or self.address, port, source)
+        self.clients.append(client)
+        client.send(first_bytes)
+        return client
+
+    def close_at_end(self, closable):
+        self._closables.append(closable)
+        return closable
+
+    def close(self):
+        """Ends everything; returns what children did that no child should have done."""
+        for client in self.clients:
+            client.reset()  # so that proxyd need not wait for any of them
+        for closable in self._closables:
+            closable.close()
+        complaints = [complaint for child in self.children for complaint in child.end()]
+        shutil.rmtree(self.path, ignore_errors=True)
+        return complaints

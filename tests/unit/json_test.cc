@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#include "base/daemon/json.h"
+
+#include "tests/unit/catch.h"
+
+using namespace std::string_view_literals;
+using proxyd::JsonValue;
+using proxyd::parse_json;
+
+namespace {
+
+const JsonValue::Object& object_of(const JsonValue& value) {
+    return *value.as<JsonValue::Object>();
+}
+
+}  // namespace
+
+TEST_CASE("JSON: every key and value knows its line", "[json]") {
+    const auto document = parse_json(
+        "{\n"
+        "  \"string\": \"x\",\n"
+        "  \"number\":\n"
+        "    42\n"
+        "  ,\"array\": [1,\n"
+        "    2,\n"
+        "    true\n"
+        "  ],\n"
+        "  \"object\": {\n"
+        "    \"inner\": null }\n"
+        "}");
+
+    REQUIRE(document.has_value());
+    const auto& root = object_of(*document);
+    REQUIRE(root.size() == 4);
+    CHECK(root[0].key_line == 2);
+    CHECK(root[0].value.line == 2);
+    CHECK(root[1].key_line == 3);
+    CHECK(root[1].value.line == 4);
+    CHECK(*root[1].value.as<int64_t>() == 42);
+    const auto& array = *root[2].value.as<JsonValue::Array>();
+    CHECK(array[0].line == 5);
+    CHECK(array[1].line == 6);
+    CHECK(array[2].line == 7);
+    CHECK(root[3].value.line == 9);
+    CHECK(object_of(root[3].value)[0].key_line == 10);
+}
+
+TEST_CASE("JSON: the line of a number that ends its line is that line", "[json]") {
+    const auto document = parse_json("[1\n,2\n]");
+
+    REQUIRE(document.has_value());
+    const auto& array = *document->as<JsonValue::Array>();
+    CHECK(array[0].line == 1);
+    CHECK(array[1].line == 2);
+}
+
+TEST_CASE("JSON: comments are allowed and count as lines", "[json]") {
+    const auto document = parse_json("// first\n{ /* two\nlines */ \"a\": 1 }");
+
+    REQUIRE(document.has_value());
+    CHECK(object_of(*document)[0].key_line == 3);
+}
+
+TEST_CASE("JSON: duplicate keys are kept for the reader to judge", "[json]") {
+    const auto document = parse_json("{\"a\": 1,\n\"a\": 2}");
+
+    REQUIRE(document.has_value());
+    const auto& root = object_of(*document);
+    REQUIRE(root.size() == 2);
+    CHECK(root[1].key_line == 2);
+}
+
+TEST_CASE("JSON: a syntax error is told with its line", "[json]") {
+    const auto document = parse_json("{\n  \"a\": 1,\n  b: 2\n}");
+
+    REQUIRE_FALSE(document.has_value());
+    CHECK(document.error().line == 3);
+    CHECK_FALSE(document.error().text.empty());
+}
+
+TEST_CASE("JSON: what is cut short or followed by more is an error", "[json]") {
+    CHECK_FALSE(parse_json("").has_value());
+    CHECK_FALSE(parse_json("{\"a\": ").has_value());
+    CHECK_FALSE(parse_json("{} {}").has_value());
+    CHECK_FALSE(parse_json("{\"a\": 1,}").has_value());
+}
+
+TEST_CASE("JSON: a number too large for 64 bits is no integer", "[json]") {
+    const auto document = parse_json("[9223372036854775807, 9223372036854775808, 1.5]");
+
+    REQUIRE(document.has_value());
+    const auto& array = *document->as<JsonValue::Array>();
+    CHECK(array[0].as<int64_t>() != nullptr);
+    CHECK(array[1].as<int64_t>() == nullptr);
+    CHECK(array[1].as<double>() != nullptr);
+    CHECK(array[2].as<double>() != nullptr);
+}
+
+TEST_CASE("JSON: types have words for messages", "[json]") {
+    const auto document = parse_json("[null, true, 1, 1.5, \"\", [], {}]");
+
+    REQUIRE(document.has_value());
+    const auto& array = *document->as<JsonValue::Array>();
+    CHECK(array[0].type_words() == "null");
+    CHECK(array[1].type_words() == "a boolean");
+    CHECK(array[2].type_words() == "a number");
+    CHECK(array[3].type_words() == "a number");
+    CHECK(array[4].type_words() == "a string");
+    CHECK(array[5].type_words() == "an array");
+    CHECK(array[6].type_words() == "an object");
+}

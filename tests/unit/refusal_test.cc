@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/refusal.h"
+
+#include "tests/unit/catch.h"
+
+using namespace std::string_literals;
+using proxyd::Protocol;
+using proxyd::Refusal;
+using proxyd::refusal_answer;
+
+TEST_CASE("refusal: TLS clients get a fatal alert in a record of its own", "[refusal]") {
+    CHECK(refusal_answer(Protocol::Tls, Refusal::NoRoute, "no_route") ==
+          "\x15\x03\x03\0\x02\x02p"s);
+    CHECK(refusal_answer(Protocol::Tls, Refusal::SiteTrouble, "x") == "\x15\x03\x03\0\x02\x02P"s);
+    CHECK(refusal_answer(Protocol::Tls, Refusal::Malformed, "x") == "\x15\x03\x03\0\x02\x02\x32"s);
+}
+
+TEST_CASE("refusal: HTTP clients get a whole response with the reason in one line", "[refusal]") {
+    CHECK(refusal_answer(Protocol::Http, Refusal::NoRoute, "no_route") ==
+          "HTTP/1.1 421 Misdirected Request\r\n"
+          "Content-Type: text/plain\r\n"
+          "Content-Length: 41\r\n"
+          "Connection: close\r\n"
+          "\r\n"
+          "proxyd: no site has this name (no_route)\n");
+}
+
+TEST_CASE("refusal: others can't be told", "[refusal]") {
+    CHECK(refusal_answer(Protocol::Unknown, Refusal::Malformed, "protocol_unknown").empty());
+}
