@@ -79,6 +79,12 @@ TEST_CASE("reads port and instance from a file's name", "[site_socket]") {
     CHECK(parsed("443.sock.sock") == "443 sock");
 }
 
+TEST_CASE("an instance has at most 64 bytes", "[site_socket]") {
+    const std::string longest(64, 'i');
+    CHECK(parsed("443." + longest + ".sock") == "443 " + longest);
+    CHECK(parsed("443." + longest + "i.sock") == "-");
+}
+
 TEST_CASE("other files are nobody's business", "[site_socket]") {
     for (const char* file_name :
          {"", ".sock", "443", "443.", "443.soc", "443.sock.new", ".443.sock", "0.sock", "0443.sock",

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+//
+// What must hold for a hello parser whatever the bytes are. Used by the fuzzers; a breach aborts.
+#pragma once
+
+#include "proxyd/hello.h"
+
+namespace proxyd::test {
+
+using HelloParser = HelloOutcome (*)(Bytes);
+
+void check_hello_parser(HelloParser parse, Bytes bytes);
+
+}  // namespace proxyd::test
