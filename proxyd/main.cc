@@ -55,6 +55,16 @@ Result<std::string> read_file(const std::string& path) {
     }
 }
 
+// Whoever starts us with descriptors 0 to 2 closed would find what we open next in their place, and
+// log lines in it.
+void fill_standard_descriptors() {
+    while (true) {
+        UniqueFd null = UniqueFd::adopt(open("/dev/null", O_RDWR));
+        if (!null.is_open() || null.borrow().number() > STDERR_FILENO) return;
+        (void)null.release();
+    }
+}
+
 // Clients are descriptors: take as many as the system lets us have.
 void raise_descriptor_limit() {
     rlimit limit{};
@@ -116,6 +126,7 @@ int serve(const Configuration& configuration) {
 }
 
 int run(int argc, char** argv) {
+    fill_standard_descriptors();
     const auto line = parse_command_line(ProxydCommand, argc, argv);
     if (!line) return fail(WrongUse, line.error());
     if (line->has("help")) {
