@@ -7,8 +7,8 @@
 // 2. libc only: no exceptions, RTTI, heap, mutexes, guarded statics or dynamic initialisers; linked
 //    by the C driver. check_library.sh fails the build if the library needs anything else, or
 //    exports a name that isn't in exports.map. No link-time optimisation, no sanitizers.
-// 3. accept neither allocates nor locks, and is async-signal-safe; nothing is held across a blocking
-//    call; fork needs no help.
+// 3. accept neither allocates nor locks, and is async-signal-safe; nothing is held across a call
+//    that blocks; fork needs no help.
 // 4. The real functions are found at load, or by an earlier call. errno changes only as the libc
 //    call could have changed it.
 // 5. What comes out of accept looks accepted. A silent or broken sender costs one handoff, never a

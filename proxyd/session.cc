@@ -39,6 +39,8 @@ std::string_view outcome_word(HandoffOutcome outcome) {
             return "";
         case HandoffOutcome::Full:
             return "site_full";
+        case HandoffOutcome::WrongFamily:
+            return "site_wrong_family";
         case HandoffOutcome::NotPermitted:
             return "site_not_permitted";
         case HandoffOutcome::Refused:
@@ -173,7 +175,10 @@ Session::Progress Session::enter_site(const RouteMatch& match) {
 
 Session::Progress Session::try_site(Site& site) {
     if (is_watched_) stop_watching();
-    if (offer_to(site) != HandoffOutcome::Taken) return await_site(site);
+    const HandoffOutcome outcome = offer_to(site);
+    if (outcome == HandoffOutcome::WrongFamily)
+        return refuse(Refusal::SiteTrouble, outcome_word(outcome));
+    if (outcome != HandoffOutcome::Taken) return await_site(site);
     connection_.close();
     log(Verdict::HandedOver, route_rule_word(rule_));
     return Progress::Done;

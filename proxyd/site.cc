@@ -20,6 +20,16 @@ constexpr auto PathLookInterval = std::chrono::seconds(1);
 // While clients wait: for what no event tells, such as a mode that was mended.
 constexpr auto RetryInterval = std::chrono::milliseconds(250);
 
+// How long after a change in the directory its server may still be making sockets.
+constexpr auto SettlingTime = RetryInterval;
+
+Clock::duration age_of(const timespec& time) {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return std::chrono::seconds(now.tv_sec - time.tv_sec) +
+           std::chrono::nanoseconds(now.tv_nsec - time.tv_nsec);
+}
+
 // The more hopeful of two outcomes.
 HandoffOutcome better(HandoffOutcome a, HandoffOutcome b) {
     return std::min(a, b);
@@ -91,19 +101,12 @@ HandoffOutcome Site::hand_over(BorrowedFd connection, Bytes payload, sa_family_t
 }
 
 HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t family) {
-    const HandoffOutcome outcome = offer_to_some(connection, payload, family, true);
-    if (outcome == HandoffOutcome::Taken || Clock::now() < settled_at_) return outcome;
-    return better(outcome, offer_to_some(connection, payload, family, false));
-}
-
-// Offers to those senders that suit the family, or to those that don't.
-HandoffOutcome Site::offer_to_some(BorrowedFd connection, Bytes payload, sa_family_t family,
-                                   bool suiting) {
     HandoffOutcome outcome = without_senders_;
     for (size_t left = senders_.size(); left > 0 && !senders_.empty(); left--) {
         if (next_sender_ >= senders_.size()) next_sender_ = 0;
         Sender& sender = *senders_[next_sender_];
-        if (sender.suits(family) != suiting) {
+        if (!sender.suits(family)) {
+            if (Clock::now() >= settled_at_) outcome = better(outcome, HandoffOutcome::WrongFamily);
             next_sender_++;
             continue;
         }
@@ -174,6 +177,9 @@ void Site::read_directory() {
     if (directory.is_open() && fstat(directory.borrow().number(), &status) == 0) {
         device_ = status.st_dev;
         inode_ = status.st_ino;
+        settled_at_ =
+            Clock::now() + std::clamp<Clock::duration>(SettlingTime - age_of(status.st_mtim),
+                                                       Clock::duration::zero(), SettlingTime);
         // Watched before it is read; when watches have run out it is read for every client.
         if (!subscription_.start(directory)) subscription_.stop();
         for_each_entry(directory, [&](const char* file_name, unsigned char) {
@@ -243,7 +249,6 @@ void Site::remove_waiting(Session& session) {
 
 void Site::on_directory_change() {
     needs_reading_ = true;
-    settled_at_ = Clock::now() + RetryInterval;
     if (waiting_.size() > 0) room_(*this);
 }
 
