@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Installs what the tests need, builds, and runs them with ctest.
+set -euo pipefail
+cd "$(dirname "$0")"
+PATH=$PATH:/usr/sbin:/sbin  # nginx is there, and not every user has it in PATH
+
+usage() {
+    cat <<'TEXT'
+usage: ./test.sh [--preset dev|asan|tsan|release] [--all] [--soak] [-- CTEST-ARGUMENTS...]
+
+Installs what is missing from Debian's packages (with sudo, if you are not root), builds the tests into
+build/PRESET, and runs them.
+
+  --preset NAME   what to build (default: dev); asan finds errors in the use of memory, tsan races
+  --all           presets dev and asan, and a build of everything, fuzz targets too, with clang++
+  --soak          the long versions of the tests that have one
+  -- ...          for ctest, such as: -- -R integration.http
+TEXT
+}
+
+presets=(dev)
+with_clang=
+ctest_arguments=()
+while [[ $# -gt 0 ]]; do
+    case $1 in
+    --preset)
+        presets=("${2:?--preset needs a name, see --help}")
+        [[ ${presets[0]} =~ ^(dev|asan|tsan|release)$ ]] || {
+            echo "test.sh: there is no preset '$2', see --help" >&2
+            exit 2
+        }
+        shift ;;
+    --all) presets=(dev asan) with_clang=yes ;;
+    --soak) export PROXYD_SOAK=1 ;;
+    --help | -h) usage; exit 0 ;;
+    --) shift; ctest_arguments=("$@"); break ;;
+    *) echo "test.sh: unknown argument '$1', see --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+
+export ASAN_OPTIONS=detect_leaks=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1
+export PYTEST_ADDOPTS=-rs  # why a case was skipped
+
+to_build=(g++ cmake ninja-build libev-dev libfmt-dev nlohmann-json3-dev catch2)
+to_test=(python3 python3-pytest iproute2 libcap2-bin musl-tools)
+servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools)
+to_build_with_clang=(clang libclang-rt-dev)
+
+packages=("${to_build[@]}" "${to_test[@]}" "${servers_and_clients[@]}")
+[[ -z $with_clang ]] || packages+=("${to_build_with_clang[@]}")
+packaging/install-missing.sh "${packages[@]}"
+
+failed_steps=()
+passed=0 failed=0 skipped=0 cases_skipped=0
+
+# build NAME CMAKE-ARGUMENTS...: into build/NAME; what the tools say is shown only if they fail.
+build() {
+    local name=$1 log=build/$1.log
+    shift
+    echo "Building $name (log in $log)"
+    mkdir -p build
+    if ! { cmake "$@" && cmake --build "build/$name" -j "$(nproc)"; } >"$log" 2>&1; then
+        grep -E -A 20 'FAILED|CMake Error| error: ' "$log" | head -n 100 >&2 || true
+        echo "Building $name failed; the whole log is in $log." >&2
+        failed_steps+=("building $name")
+        return 1
+    fi
+}
+
+# ctest's own count takes skipped tests for passed ones, so the entries of its reports are counted.
+run_tests() {
+    local preset=$1 logs=build/$1/Testing/Temporary report=$PWD/build/$1/tests.xml
+    local all_here passed_here failed_here
+    rm -f "$report" "$logs/LastTestsFailed.log"
+    echo "Testing $preset"
+    ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure --no-tests=error \
+        --output-junit "$report" "${ctest_arguments[@]}" || failed_steps+=("testing $preset")
+    [[ -s $report ]] || return 0
+    all_here=$(grep -c '^[[:space:]]*<testcase ' "$report" || true)
+    passed_here=$(grep -c '^[[:space:]]*<testcase .* status="run">' "$report" || true)
+    failed_here=0
+    [[ ! -e $logs/LastTestsFailed.log ]] || failed_here=$(grep -c . "$logs/LastTestsFailed.log")
+    passed=$((passed + passed_here))
+    failed=$((failed + failed_here))
+    skipped=$((skipped + all_here - passed_here - failed_here))
+    # Single cases that pytest has skipped, of tests that have passed.
+    grep '^SKIPPED ' "$logs/LastTest.log" || true
+    cases_skipped=$((cases_skipped + $(awk -F'[][]' '/^SKIPPED / { n += $2 } END { print n + 0 }' "$logs/LastTest.log")))
+}
+
+for preset in "${presets[@]}"; do
+    if build "$preset" --preset "$preset" -DPROXYD_TESTS=ON; then run_tests "$preset"; fi
+done
+if [[ -n $with_clang ]]; then
+    build clang -S . -B build/clang -G Ninja -DCMAKE_BUILD_TYPE=Debug -DPROXYD_WERROR=ON -DPROXYD_FUZZ=ON \
+        -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ || true
+fi
+
+for step in "${failed_steps[@]}"; do echo "FAILED: $step"; done
+if ((skipped + cases_skipped > 0)); then
+    echo "skipped: $skipped tests, and $cases_skipped cases of others, for the reasons above"
+fi
+echo "$passed passed, $failed failed"
+[[ ${#failed_steps[@]} -eq 0 ]]
