@@ -42,6 +42,12 @@ int fail(ExitCode code, std::string_view text) {
     return code;
 }
 
+// `text` begins with its place in the configuration, "file:line: key: ".
+int fail_at_place(ExitCode code, std::string_view text) {
+    fmt::print(stderr, "{}\n", text);
+    return code;
+}
+
 Result<std::string> read_file(const std::string& path) {
     const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.is_open()) return Unexpected{Errno::last()};
@@ -93,9 +99,9 @@ class Daemon {
 
     int run(const Configuration& configuration) {
         if (const auto prepared = worker_.prepare(); !prepared)
-            return fail(SystemRefused, prepared.error());
+            return fail_at_place(SystemRefused, prepared.error());
         auto sockets = open_listening_sockets(configuration);
-        if (!sockets) return fail(SystemRefused, sockets.error());
+        if (!sockets) return fail_at_place(SystemRefused, sockets.error());
         warn_of_missing_sites(configuration);
         worker_.start(*std::move(sockets));
         log_notice("ready: version {}, process {}", PROXYD_VERSION, getpid());
@@ -118,9 +124,10 @@ int serve(const Configuration& configuration) {
     raise_descriptor_limit();
     Result<AccessLog> access_log = AccessLog::create(configuration);
     if (!access_log)
-        return fail(SystemRefused,
-                    fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
-                                configuration.access_log, errno_text(access_log.error().number)));
+        return fail_at_place(
+            SystemRefused,
+            fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
+                        configuration.access_log, errno_text(access_log.error().number)));
     Daemon daemon(configuration, *std::move(access_log));
     return daemon.run(configuration);
 }

@@ -52,7 +52,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
 Result<void, std::string> Worker::prepare() {
     if (!directory_watch_.is_open() || !clients_.is_open())
         return Unexpected{
-            std::string("cannot make an inotify instance or an epoll set: too many "
+            std::string("proxyd: cannot make an inotify instance or an epoll set: too many "
                         "of them, or of descriptors, are open")};
     if (!sites_directory_) return {};
     const auto opened = sites_directory_->open();

@@ -21,7 +21,8 @@ function describe(request) {
   const socket = request.socket;
   const client = `${socket.remoteAddress} ${socket.remotePort}`;
   const local = `${socket.localAddress} ${socket.localPort}`;
-  return `node client ${client} local ${local} protocol HTTP/${request.httpVersion} request ${requestCounts.get(socket)}\n`;
+  const protocol = `HTTP/${request.httpVersion}`;
+  return `node client ${client} local ${local} protocol ${protocol} request ${requestCounts.get(socket)}\n`;
 }
 
 function sendFile(response, file) {

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 DeadlineSeconds = 30
 LogLinesMax = 60
@@ -21,11 +22,18 @@ def program(name):
     return str(pathlib.Path(os.environ["PROXYD_BUILD"]) / "bin" / name)
 
 
+def run_proxyd(*arguments, **options):
+    """For what ends by itself."""
+    return subprocess.run([program("proxyd"), *map(str, arguments)], capture_output=True, text=True,
+                          timeout=DeadlineSeconds, **options)
+
+
 class Child:
     def __init__(self, command, **options):
         self.command = [str(word) for word in command]
         self.lines = []
         self._changed = threading.Condition()
+        self._has_ended = False  # or closed its output, at least
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, **options)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -40,17 +48,19 @@ class Child:
             with self._changed:
                 self.lines.append(line.decode(errors="backslashreplace").rstrip("\n"))
                 self._changed.notify_all()
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
 
     def wait_for(self, find, what):
         """Waits until `find(lines)` gives something."""
+        deadline = time.monotonic() + DeadlineSeconds
         with self._changed:
-            # An exit need not come with a line, so look at the process from time to time.
-            for _ in range(DeadlineSeconds * 10):
-                if (found := find(self.lines)) is not None:
-                    return found
-                assert self._reader.is_alive(), f"{self.command[0]} ended without {what}"
-                self._changed.wait(0.1)
-        raise AssertionError(f"{self.command[0]}: no {what} in {DeadlineSeconds} s")
+            while (found := find(self.lines)) is None:
+                assert not self._has_ended, f"{self.command[0]} ended without {what}"
+                assert time.monotonic() < deadline, f"{self.command[0]}: no {what} in {DeadlineSeconds} s"
+                self._changed.wait(deadline - time.monotonic())
+            return found
 
     def wait_for_line(self, pattern):
         return self.wait_for(lambda lines: next((m for l in lines if (m := re.search(pattern, l))), None),

@@ -17,7 +17,7 @@ import sys
 import pytest
 
 from support.certificates import make_certificate
-from support.processes import Child, program
+from support.processes import Child, LogLinesMax, program
 from support.workspace import Port, wait_until
 
 Programs = pathlib.Path(__file__).parent
@@ -47,8 +47,28 @@ def certificate_of_servers(workspace):
     return paths if paths[1].exists() else make_certificate(workspace.path, *names)
 
 
-def routes_of_servers(workspace):
-    return {server.host: str(workspace.site(server.kind)) for server in AllServers}
+def start_proxyd(workspace, **configuration):
+    """proxyd with a route to each server, none of which need be there yet."""
+    certificate_of_servers(workspace)
+    routes = {server.host: str(workspace.site(server.kind)) for server in AllServers}
+    return workspace.start_proxyd(routes=routes, **configuration)
+
+
+def reserve_port(workspace):
+    """A port that nobody else gets on ::1. Its holder is bound but doesn't listen, so proxyd still can."""
+    holder = workspace.close_at_end(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("::1", 0))
+    return holder.getsockname()[1]
+
+
+def both_families(workspace, port):
+    """What proxyd listens to."""
+    return [f"{workspace.address}:{port}", f"[::1]:{port}"]
+
+
+def start_for_both_families(server_type, workspace, port):
+    return server_type(workspace, port) if server_type is Nginx else server_type(workspace, port, address="::")
 
 
 class Server(Child):
@@ -116,16 +136,18 @@ class Server(Child):
 
 class Nginx(Server):
     kind, scheme, host = "nginx", "https", "nginx.example.org"
-    sockets_count = 2
 
-    def __init__(self, workspace, port=Port, listen_options="", **options):
+    def __init__(self, workspace, port=Port, families=("ipv4", "ipv6"), listen_options="", **options):
+        places = {"ipv4": port, "ipv6": f"[::]:{port}"}
+        listens = "\n        ".join(f"listen {places[family]} ssl http2 {listen_options};" for family in families)
+        self.sockets_count = len(families) * (2 if "reuseport" in listen_options else 1)
         self.directory = workspace.site("nginx-own")
         self.uploads = workspace.site("nginx-own/uploads")
         self.access_log = self.directory / "access.log"
         os.chmod(self.uploads, 0o777)
         configuration = self.directory / "nginx.conf"
         configuration.write_text(NginxConfiguration.format(
-            user=NginxUser, port=port, listen_options=listen_options, own=self.directory,
+            user=NginxUser, listens=listens, own=self.directory,
             files=files_directory(workspace), certificate=certificate_of_servers(workspace)))
         super().__init__(workspace, ["nginx", "-c", configuration, "-e", "stderr"], port, **options)
 
@@ -133,10 +155,11 @@ class Nginx(Server):
         return self.pids()[1:]
 
     def log(self):
-        return super().log() + "\n" + self.access_log.read_text() if self.access_log.exists() else super().log()
+        accesses = self.access_log.read_text().splitlines() if self.access_log.exists() else []
+        return "\n".join([super().log(), *accesses[-LogLinesMax:]])
 
     def wait_for_request_of(self, client, path):
-        wait_until(lambda: self.access_log.exists() and f"\n{client} GET {path} " in "\n" + self.access_log.read_text(),
+        wait_until(lambda: f"\n{client} GET {path} " in "\n" + self.access_log.read_text(),
                    f"a line about {client} in the access log")
 
     def uploaded_digest(self, name, answer):
@@ -200,11 +223,11 @@ http {{
     ssl_certificate {certificate[0]};
     ssl_certificate_key {certificate[1]};
     server {{
-        listen {port} ssl http2 {listen_options};
-        listen [::]:{port} ssl http2 {listen_options};
+        {listens}
         location / {{
             default_type text/plain;
-            return 200 "nginx client $remote_addr $remote_port local $server_addr $server_port protocol $server_protocol request $connection_requests\n";
+            set $ends "client $remote_addr $remote_port local $server_addr $server_port";
+            return 200 "nginx $ends protocol $server_protocol request $connection_requests\n";
         }}
         location /files/ {{ alias {files}/; }}
         location /uploads/ {{

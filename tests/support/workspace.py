@@ -5,6 +5,7 @@ Tests run at the same time as others, so each has its own address in 127.0.0.0/8
 port on it as everybody else. Waiting is always for something that happens, up to `DeadlineSeconds`.
 """
 
+import ipaddress
 import itertools
 import os
 import pathlib
@@ -18,13 +19,15 @@ from support.processes import Child, DeadlineSeconds, Proxyd
 from support.receivers import SiteInbox
 
 Port = 8443
+TestsPerProcessMax = 1024
 
 _address_counter = itertools.count(2)
 
 
 def own_loopback_address():
-    pid = os.getpid()
-    return f"127.{pid >> 8 & 255}.{pid & 255}.{next(_address_counter)}"
+    """Another one for each test, as long as no process runs more than `TestsPerProcessMax` of them."""
+    number = (os.getpid() * TestsPerProcessMax + next(_address_counter)) % 2**24
+    return str(ipaddress.IPv4Address("127.0.0.0") + number)
 
 
 def free_port(address="::1"):

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""curl as a client of the servers behind proxyd: one request, many at once, or transfers that stand still when told to."""
+"""Clients of the servers behind proxyd: curl with one request, many at once, or transfers that stand still."""
 
 import dataclasses
 import hashlib
 import re
+import shutil
 import subprocess
 import threading
+
+import pytest
 
 from support.processes import DeadlineSeconds
 from support.workspace import Port
@@ -22,10 +25,9 @@ class Answer:
 
     def seen(self):
         """What the server knows of its client: see https_server.js and its like."""
-        pattern = r"(?P<server>\w+) client (?P<client>\S+ \d+) local (?P<local>\S+ \d+) protocol (?P<protocol>\S+) request (?P<request>\d+)\n"
-        match = re.fullmatch(pattern, self.text)
+        match = re.fullmatch(r"(\w+) client (\S+ \d+) local (\S+ \d+) protocol (\S+) request (\d+)\n", self.text)
         assert match, self.text
-        return match.groupdict()
+        return dict(zip(["server", "client", "local", "protocol", "request"], match.groups()))
 
 
 class Curl:
@@ -36,7 +38,8 @@ class Curl:
         self.source = source
 
     def command(self, server, *options):
-        command = ["curl", "-sS", "--no-progress-meter", "--max-time", DeadlineSeconds, "--resolve", f"{server.host}:{self.port}:{self.address}"]
+        command = ["curl", "-sS", "--no-progress-meter", "--max-time", DeadlineSeconds,
+                   "--resolve", f"{server.host}:{self.port}:{self.address}"]
         if server.scheme == "https":
             command += ["--cacert", self.workspace.path / "nginx.example.org.crt"]
         if self.source:
@@ -68,9 +71,20 @@ class Curl:
         return [Answer(text, client, int(status), int(connections)) for text, client, status, connections in found]
 
     def burst(self, server, count, at_once):
-        """The command's options for so many connections with one request each."""
+        """The command's options for so many connections with one request each; prints "200 1" for each."""
         return ["--http1.1", "--parallel", "--parallel-immediate", "--parallel-max", at_once, "-H", "Connection: close",
-                "-o", "/dev/null", "-w", "%{http_code} %{num_connects} %{local_port}\n", self.url(server, f"/?[1-{count}]")]
+                "-o", "/dev/null", "-w", "%{http_code} %{num_connects}\n",
+                self.url(server, f"/?[1-{count}]")]
+
+
+def run_tls_client(server, *command):
+    """What a client that relays its standard input and output says, when it has asked for the server's answer."""
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    request = f"GET / HTTP/1.1\r\nHost: {server.host}\r\nConnection: close\r\n\r\n"
+    result = subprocess.run([str(word) for word in command], input=request, capture_output=True, text=True,
+                            timeout=DeadlineSeconds)
+    return result.stdout + result.stderr
 
 
 class Transfer:

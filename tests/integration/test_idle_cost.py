@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""What clients cost that don't say what they want: counted in wake-ups of proxyd's loop, not in time."""
+
+import pathlib
+
+from support import client_hello
+
+Name = "blog.example.org"
+Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
+
+# Accepting, a hello that is there already, the handoff; and starting and stopping proxyd.
+WakeupsPerClient = 3
+WakeupsForStop = 5
+
+
+def serve(workspace, inbox, count):
+    """So many clients that are quick; proxyd has had the time to spin if it spins."""
+    for _ in range(count):
+        client = workspace.connect(Get)
+        inbox.receive().answer(b"done")
+        client.read_to_end()
+        client.close()
+
+
+def start(workspace, **configuration):
+    inbox = workspace.inbox("blog")
+    return inbox, workspace.start_proxyd(routes={Name: str(workspace.site("blog"))}, **configuration)
+
+
+def wakeups(proxyd):
+    return proxyd.stop()["wakeups"]
+
+
+def cpu_ticks(proxyd):
+    fields = pathlib.Path(f"/proc/{proxyd.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_quick_client_costs_few_wakeups(workspace):
+    inbox, proxyd = start(workspace)
+    serve(workspace, inbox, 20)
+    assert wakeups(proxyd) <= 20 * WakeupsPerClient + WakeupsForStop
+
+
+def test_a_client_hello_byte_by_byte_costs_a_handful(workspace):
+    """Its headers say how much is still to come, and proxyd sleeps until then."""
+    inbox, proxyd = start(workspace)
+    hello = client_hello.captured(Name)
+    client = workspace.connect()
+    client.send_bytewise(hello[:300])
+    serve(workspace, inbox, 20)
+    client.send_bytewise(hello[300:])
+    assert inbox.receive().client == client.address
+    assert wakeups(proxyd) <= 20 * WakeupsPerClient + 10 + WakeupsForStop
+
+
+def test_a_client_hello_in_small_records_byte_by_byte_costs_two_for_each_record(workspace):
+    inbox, proxyd = start(workspace)
+    records = client_hello.in_records(client_hello.handshake_of(client_hello.captured(Name)), 50)
+    client = workspace.connect()
+    client.send_bytewise(records)
+    assert inbox.receive().client == client.address
+    record_count = -(-len(records) // 55)
+    assert wakeups(proxyd) <= 2 * record_count + 10 + WakeupsForStop
+
+
+def test_a_request_head_byte_by_byte_costs_one_for_each_byte(workspace):
+    inbox, proxyd = start(workspace)
+    client = workspace.connect()
+    for byte in range(len(Get)):
+        client.send(Get[byte:byte + 1])
+        if byte == len(Get) // 2:
+            serve(workspace, inbox, 20)
+    assert inbox.receive().client == client.address
+    assert wakeups(proxyd) <= 20 * WakeupsPerClient + len(Get) + 5 + WakeupsForStop
+
+
+def test_silent_clients_cost_nothing(workspace):
+    inbox, proxyd = start(workspace)
+    for first_bytes in (b"", b"\x16", b"\x16\x03\x01\x02", b"G", b"GET / HTTP/1.1\r\nHost: blog"):
+        for _ in range(10):
+            workspace.connect(first_bytes)
+    serve(workspace, inbox, 5)
+    ticks_before = cpu_ticks(proxyd)
+    serve(workspace, inbox, 40)
+    # A loop that spins uses all of the time that the 40 take, some hundredths of a second at least.
+    assert cpu_ticks(proxyd) - ticks_before <= 4
+    for client in workspace.clients:
+        client.reset()
+    assert wakeups(proxyd) <= 45 * WakeupsPerClient + 50 * 3 + WakeupsForStop
+
+
+def test_clients_that_wait_for_a_site_cost_nothing(workspace):
+    inbox, proxyd = start(workspace, sites=str(workspace.sites))
+    (workspace.sites / "absent.example.org").mkdir()
+    for _ in range(20):
+        client = workspace.connect(b"GET / HTTP/1.1\r\nHost: absent.example.org\r\n\r\n")
+        client.send(b"and more that nobody reads")
+    serve(workspace, inbox, 40)
+    late = workspace.inbox("sites/absent.example.org")
+    for _ in range(20):
+        late.receive().close()
+    assert wakeups(proxyd) <= 40 * WakeupsPerClient + 20 * 4 + WakeupsForStop
+
+
+def test_a_full_queue_costs_nothing(workspace):
+    """A sender that isn't connected always seems to have room: proxyd would spin."""
+    stalled = workspace.inbox("stalled")
+    routes = {"stalled.example.org": str(workspace.site("stalled")), Name: str(workspace.site("blog"))}
+    inbox = workspace.inbox("blog")
+    proxyd = workspace.start_proxyd(routes=routes)
+    for _ in range(20):
+        workspace.connect(b"GET / HTTP/1.1\r\nHost: stalled.example.org\r\n\r\n")
+    serve(workspace, inbox, 40)
+    for _ in range(20):
+        stalled.receive().close()
+    assert wakeups(proxyd) <= 40 * WakeupsPerClient + 20 * 4 + WakeupsForStop

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""Starting, what the system refuses, and stopping with sessions in hand."""
+
+import json
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from support.processes import run_proxyd
+from support.workspace import Port, wait_until
+
+Routes = {"*": "/run/site"}
+Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
+
+
+def version():
+    return run_proxyd("--version").stdout.split()[1]
+
+
+def start_in_vain(workspace, **configuration):
+    """proxyd must end by itself, with exit code 1; returns what it says."""
+    path = workspace.write_configuration(json.dumps(configuration, indent=1))
+    result = run_proxyd("--config", path)
+    assert (result.returncode, result.stdout) == (1, "")
+    return result.stderr.replace(str(path), "FILE")
+
+
+def test_a_port_in_use_is_a_refusal_of_the_system(workspace):
+    taken = workspace.close_at_end(socket.create_server((workspace.address, Port)))
+    addresses = [f"{workspace.address}:8080", f"{workspace.address}:{Port}"]
+    message = start_in_vain(workspace, listen=addresses, routes=Routes)
+    assert message == f"FILE:4: listen[1]: cannot listen on {addresses[1]}: Address already in use\n"
+    taken.close()
+    # Nothing is left of the half that could be had.
+    workspace.start_proxyd(listen=addresses)
+
+
+def test_a_second_proxyd_on_the_same_port_is_refused(workspace):
+    first = workspace.start_proxyd()
+    path = workspace.path / "second.json"
+    path.write_text(json.dumps({"listen": [f"{workspace.address}:{Port}"], "routes": Routes}))
+    result = run_proxyd("--config", path)
+    assert result.returncode == 1 and "Address already in use" in result.stderr
+    assert first.process.poll() is None
+
+
+def test_an_address_that_is_not_ours(workspace):
+    message = start_in_vain(workspace, listen=["192.0.2.1:8443"], routes=Routes)
+    assert message == "FILE:3: listen[0]: cannot listen on 192.0.2.1:8443: Cannot assign requested address\n"
+
+
+def test_an_access_log_that_cannot_be_opened(workspace):
+    log = workspace.path / "absent" / "access.log"
+    message = start_in_vain(workspace, listen=[f"{workspace.address}:{Port}"], routes=Routes, access_log=str(log))
+    assert message == f"FILE:8: access_log: cannot open {log}: No such file or directory\n"
+
+
+def test_sites_that_is_not_there(workspace):
+    sites = workspace.path / "absent"
+    message = start_in_vain(workspace, listen=[f"{workspace.address}:{Port}"], sites=str(sites))
+    assert message == f"FILE:5: sites: cannot read {sites}: No such file or directory\n"
+
+
+def test_a_port_may_be_taken_again_at_once(workspace):
+    """Connections that linger from the last run don't keep the next one out."""
+    inbox = workspace.inbox("blog")
+    for _ in range(3):
+        proxyd = workspace.start_proxyd(routes={"blog.example.org": str(workspace.site("blog"))})
+        client = workspace.connect(Get)
+        inbox.receive().answer(b"done")
+        client.read_to_end()
+        rejected = workspace.connect(b"GET / HTTP/1.1\r\n\r\n")
+        rejected.read_to_end()
+        rejected.close()
+        proxyd.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it(workspace, number):
+    proxyd = workspace.start_proxyd()
+    counts = proxyd.stop(number)
+    assert set(counts) == {"sessions", "handed_over", "rejected", "closed", "timed_out", "wakeups"}
+    assert counts["sessions"] == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex((workspace.address, Port)) != 0
+
+
+def wait_until_it_listens_no_more(workspace, port=Port):
+    address = f"{workspace.address}:{port}"
+    wait_until(lambda: not subprocess.run(["ss", "-H", "-lnt", "src", address], capture_output=True).stdout,
+               "the end of listening")
+
+
+def test_sessions_in_hand_are_finished_after_sigterm(workspace):
+    proxyd = workspace.start_proxyd(routes={"blog.example.org": str(workspace.path / "blog"),
+                                            "other.example.org": str(workspace.site("other"))})
+    with_hello, without = workspace.connect(Get), workspace.connect(Get[:20])
+    inbox = workspace.inbox("other")
+    workspace.connect(Get.replace(b"blog", b"other"))
+    inbox.receive()  # and so the two others were accepted too
+    proxyd.signal(signal.SIGTERM)
+    wait_until_it_listens_no_more(workspace)
+    assert proxyd.process.poll() is None
+    without.send(Get[20:])
+    inbox = workspace.inbox("blog")
+    assert sorted(inbox.receive().client for _ in range(2)) == sorted([with_hello.address, without.address])
+    assert proxyd.wait_for_exit() == 0
+    counts = proxyd.stopped_counts()
+    assert (counts["sessions"], counts["handed_over"]) == (3, 3)
+
+
+def test_a_session_that_does_not_end_is_ended_by_its_deadline_after_sigterm(workspace):
+    proxyd = workspace.start_proxyd(routes={"blog.example.org": str(workspace.path / "blog")}, wait_for_site="500ms")
+    client = workspace.connect(Get)
+    refused = workspace.connect(Get.replace(b"blog", b"other"))
+    assert refused.read_to_end().startswith(b"HTTP/1.1 421 ")
+    refused.close()
+    proxyd.signal(signal.SIGTERM)
+    assert client.read_to_end().startswith(b"HTTP/1.1 503 ")
+    client.close()
+    assert proxyd.wait_for_exit() == 0
+    assert proxyd.access_line_of(client)["reason"] == "site_absent"
+
+
+def test_a_second_signal_ends_the_waiting(workspace):
+    proxyd = workspace.start_proxyd(routes={"blog.example.org": str(workspace.path / "blog")})
+    client = workspace.connect(Get)
+    refused = workspace.connect(Get.replace(b"blog", b"other"))
+    refused.read_to_end()
+    proxyd.signal(signal.SIGTERM)
+    wait_until_it_listens_no_more(workspace)
+    proxyd.signal(signal.SIGTERM)
+    assert client.read_to_end().startswith(b"HTTP/1.1 503 ")
+    client.close()
+    assert proxyd.wait_for_exit() == 0
+    assert proxyd.access_line_of(client)["reason"] == "stopping"
+
+
+def test_a_stop_while_accepting_pauses(workspace):
+    proxyd = workspace.start_proxyd(routes={"blog.example.org": str(workspace.path / "blog")}, sessions_max=1,
+                                    wait_for_site="500ms")
+    clients = [workspace.connect(Get), workspace.connect(Get)]
+    proxyd.wait_for_line("accepting pauses")
+    proxyd.signal(signal.SIGTERM)
+    assert clients[0].read_to_end().startswith(b"HTTP/1.1 503 ")
+    clients[0].close()
+    assert proxyd.wait_for_exit() == 0
+
+
+def test_the_log_names_the_listeners_before_it_is_ready(workspace):
+    addresses = [f"{workspace.address}:8443", f"{workspace.address}:8080"]
+    proxyd = workspace.start_proxyd(listen=addresses)
+    assert [line.partition(" ")[2] for line in proxyd.lines] == [
+        *(f"notice listening on {address}" for address in addresses),
+        f"notice ready: version {version()}, process {proxyd.pid}"]
