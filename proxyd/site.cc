@@ -92,8 +92,11 @@ Site::~Site() = default;
 HandoffOutcome Site::hand_over(BorrowedFd connection, Bytes payload, sa_family_t client_family) {
     read_directory_if_needed();
     last_outcome_ = offer(connection, payload, client_family);
-    if (last_outcome_ == HandoffOutcome::Refused && senders_.empty()) {
-        // All that were known have died. Their successors may be there already, before their event.
+    const bool all_have_died = last_outcome_ == HandoffOutcome::Refused && senders_.empty();
+    if (all_have_died || last_outcome_ == HandoffOutcome::WrongFamily) {
+        // Successors may be there already, before their event; and those of the wrong family, which
+        // were not tried, may have died too: connecting anew tells.
+        senders_.clear();
         read_directory();
         last_outcome_ = offer(connection, payload, client_family);
     }
