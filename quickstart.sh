@@ -27,10 +27,10 @@ done
 to_build=(g++ cmake ninja-build libev-dev libfmt-dev nlohmann-json3-dev)
 to_show=(nginx nodejs python3 curl openssl)
 
-echo "1. What is needed"
+echo "1. Installing what is missing (a minute or two, the first time)"
 packaging/install-missing.sh "${to_build[@]}" "${to_show[@]}"
 
-echo "2. Building (build/release, log in build/quickstart.log)"
+echo "2. Building (a minute or two, the first time; log in build/quickstart.log)"
 mkdir -p build
 build() {
     cmake --preset release -DPROXYD_TESTS=OFF

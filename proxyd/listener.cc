@@ -34,6 +34,11 @@ Result<UniqueFd> open_listening_socket(const SocketAddress& address, bool defers
     return socket;
 }
 
+std::string_view advice_for(Errno why) {
+    if (why.number != EACCES) return "";
+    return " (low ports need root, or the sysctl net.ipv4.ip_unprivileged_port_start)";
+}
+
 // A machine without IPv6 still serves ":443".
 bool may_be_missing(const ListenerConfiguration& listener, const SocketAddress& address,
                     Errno why) {
@@ -56,9 +61,9 @@ Result<std::vector<ListeningSocket>, std::string> open_listening_sockets(
                 continue;
             }
             if (!socket)
-                return Unexpected{fmt::format("{}: cannot listen on {}: {}", listener.place,
-                                              address.format(text),
-                                              errno_text(socket.error().number))};
+                return Unexpected{fmt::format(
+                    "{}: cannot listen on {}: {}{}", listener.place, address.format(text),
+                    errno_text(socket.error().number), advice_for(socket.error()))};
             const auto local = SocketAddress::local_of(*socket);
             sockets.push_back({*std::move(socket), local ? *local : address, listener.site});
         }
@@ -92,7 +97,7 @@ void Listener::on_readable() noexcept {
 
 Listener::Accepted Listener::accept_one() {
     if (!has_room_()) {
-        pause("sessions_max is reached");
+        pause("no more descriptors are allowed (RLIMIT_NOFILE)");
         return Accepted::NoRoom;
     }
     sockaddr_storage storage;

@@ -79,14 +79,19 @@ void raise_descriptor_limit() {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-void warn_of_missing_sites(const Configuration& configuration) {
+// Site directories may come later; but a typing error looks the same.
+std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration) {
+    std::vector<std::string> warnings;
     for (const RouteConfiguration& route : configuration.routes) {
         struct stat status;
-        if (stat(route.site_directory.c_str(), &status) != 0)
-            log_warning("{}:{}: routes.{}: {}: {}; clients wait until it is there",
-                        configuration.file, route.line, route.key, route.site_directory,
-                        errno_text(errno));
+        const bool is_there = stat(route.site_directory.c_str(), &status) == 0;
+        if (is_there && !S_ISDIR(status.st_mode)) errno = ENOTDIR;
+        if (!is_there || !S_ISDIR(status.st_mode))
+            warnings.push_back(fmt::format(
+                "{}:{}: routes.{}: {}: {}; clients wait until it is there", configuration.file,
+                route.line, route.key, route.site_directory, errno_text(errno)));
     }
+    return warnings;
 }
 
 // Owns the worker and turns signals into calls.
@@ -102,7 +107,8 @@ class Daemon {
             return fail_at_place(SystemRefused, prepared.error());
         auto sockets = open_listening_sockets(configuration);
         if (!sockets) return fail_at_place(SystemRefused, sockets.error());
-        warn_of_missing_sites(configuration);
+        for (const std::string& warning : warnings_of_missing_sites(configuration))
+            log_warning("{}", warning);
         worker_.start(*std::move(sockets));
         log_notice("ready: version {}, process {}", PROXYD_VERSION, getpid());
         loop_.run();
@@ -118,6 +124,21 @@ class Daemon {
     SignalWatcher<&Daemon::on_stop> terminate_;
     SignalWatcher<&Daemon::on_stop> interrupt_;
 };
+
+// What a start would say, without taking anything.
+int check(const Configuration& configuration) {
+    EventLoop loop;
+    DirectoryWatch watch(loop);
+    SitesDirectory sites(loop, watch, configuration.sites);
+    if (!configuration.sites.empty())
+        if (const auto opened = sites.open(); !opened)
+            return fail_at_place(SystemRefused, unreadable_sites(configuration, opened.error()));
+    for (const std::string& warning : warnings_of_missing_sites(configuration))
+        fmt::print(stderr, "{} (a warning)\n", warning);
+    fmt::print("{}: fine, listeners: {}, routes: {}\n", configuration.file,
+               configuration.listeners.size(), configuration.routes.size());
+    return Fine;
+}
 
 int serve(const Configuration& configuration) {
     signal(SIGPIPE, SIG_IGN);  // a log whose reader has gone is no reason to die
@@ -163,11 +184,7 @@ int run(int argc, char** argv) {
         fmt::print("{}\n", print_configuration(*configuration));
         return Fine;
     }
-    if (line->has("check-config")) {
-        fmt::print("{}: fine: {} listeners, {} routes\n", file, configuration->listeners.size(),
-                   configuration->routes.size());
-        return Fine;
-    }
+    if (line->has("check-config")) return check(*configuration);
     return serve(*configuration);
 }
 

@@ -27,6 +27,8 @@ Wording wording_of(Refusal refusal) {
             return {InternalError, "503 Service Unavailable", "too many connections"};
         case Refusal::Malformed:
             return {DecodeError, "400 Bad Request", "this request can't be understood"};
+        case Refusal::Address:
+            return {DecodeError, "400 Bad Request", "ask for a name, not for an IP address"};
         case Refusal::TooLate:
             return {DecodeError, "408 Request Timeout", "the request did not come in time"};
     }

@@ -17,6 +17,7 @@ enum class Refusal {
     SiteTrouble,  // internal_error; 503
     Limit,        // internal_error; 503
     Malformed,    // decode_error; 400
+    Address,      // an IP address instead of a name: decode_error; 400
     TooLate,      // decode_error; 408
 };
 

@@ -20,6 +20,7 @@
 
 #include <cassert>
 #include <iterator>
+#include <utility>
 
 namespace proxyd {
 namespace {
@@ -27,6 +28,7 @@ namespace {
 // A refused client gets this long, and may send this much, until it has read the answer.
 constexpr auto DrainTime = std::chrono::seconds(2);
 constexpr size_t DrainBytesMax = 1 << 20;
+constexpr auto LookAgainTime = std::chrono::milliseconds(100);
 constexpr size_t DrainBytesPerCall = 64 * 1024;
 
 int64_t microseconds(Clock::duration duration) {
@@ -71,7 +73,8 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
       client_(client),
       entrance_(entrance),
       accepted_at_(Clock::now()),
-      deadline_(services.loop, *this) {
+      deadline_(services.loop, *this),
+      look_again_(services.loop, *this) {
     fmt::format_to(id_.data(), "{:08x}-{:08x}", run_number(), number);
 }
 
@@ -113,11 +116,14 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
     const std::span<uint8_t> buffer = services_.peek_buffer;
     const ssize_t size =
         recv(connection_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return await_hello(1);
-    if (size < 0) return close_silently("client_reset");
+    if (size < 0 && errno != EAGAIN && errno != EINTR) return close_silently("client_reset");
     if (size == 0) return close_silently("client_closed");
 
-    bytes_seen_ = static_cast<size_t>(size);
+    const size_t bytes_seen_before =
+        std::exchange(bytes_seen_, size < 0 ? 0 : static_cast<size_t>(size));
+    const bool woken_in_vain = (epoll_events & EPOLLIN) != 0 && bytes_seen_ <= bytes_seen_before;
+    if (size < 0) return woken_in_vain ? look_again_later() : await_hello(1);
+
     const Bytes bytes = Bytes(buffer).first(bytes_seen_);
     HelloOutcome outcome = NeedMore{bytes_seen_ + 1};
     if (const auto protocol = recognise_protocol(bytes)) {
@@ -131,12 +137,13 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
             return refuse(Refusal::Malformed, "hello_too_large");
         if ((epoll_events & EPOLLERR) != 0) return close_silently("client_reset");
         if ((epoll_events & (EPOLLRDHUP | EPOLLHUP)) != 0) return close_silently("client_closed");
-        return await_hello(need->bytes_min);
+        return woken_in_vain ? look_again_later() : await_hello(need->bytes_min);
     }
     hello_at_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&outcome)) {
         offending_name_ = std::move(malformed->offending);
-        return refuse(Refusal::Malformed, malformed->reason);
+        const bool is_address = malformed->reason == name_flaw_word(NameFlaw::IpLiteral);
+        return refuse(is_address ? Refusal::Address : Refusal::Malformed, malformed->reason);
     }
     return choose_route(std::get<Hello>(outcome));
 }
@@ -151,6 +158,25 @@ Session::Progress Session::await_hello(size_t bytes_min) {
     return Progress::Keep;
 }
 
+// The kernel may call a socket readable with fewer bytes than SO_RCVLOWAT: when memory is short,
+// and when urgent data lies in the way, which a peek doesn't pass (tcp(7)). That would spin, so the
+// next look comes after a while.
+Session::Progress Session::look_again_later() {
+    services_.clients.change(connection_, key_, EPOLLRDHUP);
+    look_again_.start(LookAgainTime);
+    return Progress::Keep;
+}
+
+void Session::on_look_again() noexcept {
+    services_.clients.change(connection_, key_, EPOLLIN | EPOLLRDHUP);
+    if (look_at_hello(0) == Progress::Done) services_.sessions.erase(*this);
+}
+
+void Session::stop_timers() {
+    deadline_.stop();
+    look_again_.stop();
+}
+
 Session::Progress Session::choose_route(const Hello& hello) {
     hello_ = hello;
     const RouteMatch match =
@@ -161,7 +187,7 @@ Session::Progress Session::choose_route(const Hello& hello) {
 
 Session::Progress Session::enter_site(const RouteMatch& match) {
     leave_lists();
-    deadline_.stop();
+    stop_timers();
     if (is_watched_) stop_watching();
     set_receive_low_water(1);
     route_key_ = match.route->key;
@@ -223,6 +249,7 @@ Session::Progress Session::await_site(Site& site) {
 Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verdict verdict) {
     log(verdict, reason);
     leave_lists();
+    stop_timers();
     state_ = State::Refusing;
     set_receive_low_water(1);
     const std::string answer = refusal_answer(protocol_, refusal, reason);

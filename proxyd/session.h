@@ -88,7 +88,10 @@ class Session : public IntrusiveHook {
     void leave_lists();
     void log(Verdict verdict, std::string_view reason);
     void set_receive_low_water(size_t bytes);
+    Progress look_again_later();
+    void stop_timers();
     void on_deadline() noexcept;
+    void on_look_again() noexcept;
     Progress deadline_passed();
 
     SessionServices& services_;
@@ -109,12 +112,13 @@ class Session : public IntrusiveHook {
 
     const Clock::time_point accepted_at_;
     std::optional<Clock::time_point> hello_at_;
-    size_t bytes_seen_ = 0;
+    size_t bytes_seen_ = 0;  // by the last look at the hello
     size_t bytes_drained_ = 0;
     size_t receive_low_water_ = 1;
     bool is_watched_ = false;
     bool is_expendable_ = false;
     TimerWatcher<&Session::on_deadline> deadline_;
+    TimerWatcher<&Session::on_look_again> look_again_;
 };
 
 }  // namespace proxyd

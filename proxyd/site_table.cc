@@ -22,6 +22,14 @@ Site& SiteTable::site_for(const Route& route, uint16_t port) {
     return *made.first->second;
 }
 
+Site* SiteTable::most_waited_for() {
+    Site* most = nullptr;
+    for (const auto& [key, site] : sites_)
+        if (site->waiting_count() > (most != nullptr ? most->waiting_count() : 0))
+            most = site.get();
+    return most;
+}
+
 void SiteTable::drop_idle_sites() {
     std::erase_if(sites_, [](const auto& entry) { return entry.second->waiting_count() == 0; });
 }

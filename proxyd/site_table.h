@@ -23,6 +23,9 @@ class SiteTable {
     // The reference holds until the next call, or as long as a session waits there.
     Site& site_for(const Route& route, uint16_t port);
 
+    // The site at which most sessions wait; null if nobody waits anywhere.
+    Site* most_waited_for();
+
   private:
     void drop_idle_sites();
 

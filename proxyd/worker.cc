@@ -21,11 +21,10 @@ size_t descriptor_limit() {
     return limit.rlim_cur;
 }
 
-// Clients get what the configuration says, as far as there are descriptors.
-size_t affordable_sessions(const Configuration& configuration) {
+// How many clients there are descriptors for.
+size_t affordable_sessions() {
     const size_t limit = descriptor_limit();
-    const size_t affordable = limit > 2 * DescriptorsKept ? limit - DescriptorsKept - limit / 4 : 4;
-    return std::min(configuration.sessions_max, affordable);
+    return limit > 2 * DescriptorsKept ? limit - DescriptorsKept - limit / 4 : 4;
 }
 
 }  // namespace
@@ -33,7 +32,7 @@ size_t affordable_sessions(const Configuration& configuration) {
 Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log)
     : loop_(loop),
       configuration_(configuration),
-      sessions_max_(affordable_sessions(configuration)),
+      sessions_affordable_(affordable_sessions()),
       access_log_(std::move(access_log)),
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
@@ -49,6 +48,11 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
                 access_log_, sessions_,     expendable_, peek_buffer_},
       before_wait_(loop, *this) {}
 
+std::string unreadable_sites(const Configuration& configuration, Errno why) {
+    return fmt::format("{}: cannot read {}: {}", configuration.sites_place, configuration.sites,
+                       errno_text(why.number));
+}
+
 Result<void, std::string> Worker::prepare() {
     if (!directory_watch_.is_open() || !clients_.is_open())
         return Unexpected{
@@ -57,15 +61,14 @@ Result<void, std::string> Worker::prepare() {
     if (!sites_directory_) return {};
     const auto opened = sites_directory_->open();
     if (opened) return {};
-    return Unexpected{fmt::format("{}: cannot read {}: {}", configuration_.sites_place,
-                                  configuration_.sites, errno_text(opened.error().number))};
+    return Unexpected{unreadable_sites(configuration_, opened.error())};
 }
 
 void Worker::start(std::vector<ListeningSocket> sockets) {
-    if (sessions_max_ < configuration_.sessions_max)
+    if (sessions_affordable_ < configuration_.sessions_max)
         log_notice(
-            "sessions_max is {} instead of {}: no more descriptors are allowed (RLIMIT_NOFILE)",
-            sessions_max_, configuration_.sessions_max);
+            "there are descriptors for {} sessions at once (RLIMIT_NOFILE), less than sessions_max",
+            sessions_affordable_);
     for (ListeningSocket& socket : sockets) {
         SocketAddress::Text text;
         log_notice("listening on {}", socket.address.format(text));
@@ -97,10 +100,18 @@ void Worker::log_summary() {
                access_log_.count(Verdict::TimedOut), loop_.wakeups());
 }
 
-// Whoever is being refused already, or has kept its hello to itself for longest, goes first.
+// Whoever is being refused already, or has kept its hello to itself for longest, goes first. At
+// sessions_max, when most of all sessions wait for sites, the oldest one at the site where most
+// wait goes: clients of a site that is down must not keep those of others out. Short of descriptors
+// alone, those who wait are kept, and the next clients wait in the kernel's queue.
 bool Worker::make_room() {
-    if (sessions_.size() < sessions_max_) return true;
-    Session* const oldest = expendable_.front();
+    const size_t count = sessions_.size();
+    const size_t most = configuration_.sessions_max;
+    if (count < std::min(most, sessions_affordable_)) return true;
+    Session* oldest = expendable_.front();
+    const size_t waiting_for_sites = count - expendable_.size();
+    if (count >= most && (oldest == nullptr || waiting_for_sites > most / 2))
+        oldest = sites_.most_waited_for()->first_waiting();
     if (oldest == nullptr) return false;
     oldest->give_up("sessions_max");
     sessions_.erase(*oldest);

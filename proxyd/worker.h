@@ -21,6 +21,9 @@
 
 namespace proxyd {
 
+// The message for a `sites` that can't be opened.
+std::string unreadable_sites(const Configuration& configuration, Errno why);
+
 class Worker {
   public:
     // Borrows `loop` and `configuration`.
@@ -45,7 +48,7 @@ class Worker {
 
     EventLoop& loop_;
     const Configuration& configuration_;
-    const size_t sessions_max_;
+    const size_t sessions_affordable_;
     AccessLog access_log_;
     DirectoryWatch directory_watch_;
     std::optional<SitesDirectory> sites_directory_;

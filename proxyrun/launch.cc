@@ -30,7 +30,7 @@ Result<std::string, std::string> usable_site(const std::string& site) {
     if (stat(path.c_str(), &status) != 0) {
         if (errno == ENOENT)
             return Unexpected{
-                fmt::format("{0}: there is no such site directory: make it (mkdir {0})", path)};
+                fmt::format("{0}: there is no such site directory: make it (mkdir -p {0})", path)};
         return Unexpected{fmt::format("{}: {}", path, strerror(errno))};
     }
     if (!S_ISDIR(status.st_mode)) return Unexpected{path + " is no directory"};

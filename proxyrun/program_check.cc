@@ -54,6 +54,28 @@ std::string script_interpreter(BorrowedFd file) {
     return word.empty() ? std::string(interpreter) : std::string(word);
 }
 
+// Programs that start the server in an environment of its own, or have somebody else start it: the
+// library would be lost on the way, and the server open its port to the network.
+std::string go_between_problem(const std::string& path) {
+    constexpr std::array<std::string_view, 5> ForOtherUsers = {"sudo", "su", "doas", "pkexec",
+                                                               "runuser"};
+    constexpr std::array<std::string_view, 4> ForServices = {"systemctl", "service", "systemd-run",
+                                                             "start-stop-daemon"};
+    const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
+    if (std::ranges::find(ForOtherUsers, name) != ForOtherUsers.end())
+        return fmt::format(
+            "{0} takes the environment away that the library needs: put it first ({0} proxyrun "
+            "...)",
+            name);
+    if (std::ranges::find(ForServices, name) != ForServices.end())
+        return fmt::format(
+            "{} starts a service in an environment of its own: put proxyrun before the server's "
+            "own "
+            "command",
+            name);
+    return "";
+}
+
 // Whether the kernel will mark the process as secure, so that the loader drops LD_PRELOAD
 // (ld.so(8), "Secure-execution mode"). It doesn't for what changes nothing: a file of one's own, or
 // capabilities for root.
@@ -86,12 +108,12 @@ ProgramVerdict judge(const ElfFile& elf, const std::string& path) {
             path + " is built for another architecture than libpreload.so: build proxyd for it"};
     if (elf.is_go)
         return {Kind::CannotWork, path +
-                                      " is a Go program, which calls the kernel without libc: "
-                                      "put it behind tcpshim"};
+                                      " is a Go program, which calls the kernel without libc, "
+                                      "so nothing can be preloaded"};
     if (elf.interpreter.empty())
         return {Kind::CannotWork, path +
                                       " is statically linked, so nothing can be preloaded: use "
-                                      "a dynamically linked build, or put it behind tcpshim"};
+                                      "a dynamically linked build"};
     if (elf.interpreter.find("ld-musl") != elf.interpreter.npos)
         return {Kind::Works, path + " will work: dynamically linked with musl"};
     return {Kind::Works, path + " will work: dynamically linked"};
@@ -121,6 +143,8 @@ std::optional<std::string> find_program(const std::string& program) {
 }
 
 ProgramVerdict check_program(const std::string& path) {
+    if (const std::string problem = go_between_problem(path); !problem.empty())
+        return {Kind::CannotWork, problem};
     std::string judged = path;
     for (int depth = 0; depth <= ScriptDepthMax; depth++) {
         if (!is_executable_file(judged))
@@ -132,8 +156,12 @@ ProgramVerdict check_program(const std::string& path) {
                     fmt::format("{} may work: it can't be read ({})", judged, strerror(errno))};
         if (const auto elf = ElfFile::read(file)) {
             const std::string problem = privilege_problem(file, judged);
-            if (!problem.empty()) return {Kind::CannotWork, problem};
-            return judge(*elf, judged);
+            ProgramVerdict verdict =
+                problem.empty() ? judge(*elf, judged) : ProgramVerdict{Kind::CannotWork, problem};
+            if (depth > 0)
+                verdict.text =
+                    fmt::format("{} is a script, and its interpreter {}", path, verdict.text);
+            return verdict;
         }
         const std::string interpreter = script_interpreter(file);
         if (interpreter.empty())

@@ -25,7 +25,8 @@ struct ProgramVerdict {
 // there is none.
 std::optional<std::string> find_program(const std::string& program);
 
-// `path` as find_program gave it. Of a script, the interpreter is judged.
+// `path` as find_program gave it. Of a script, the interpreter is judged; what a program starts in
+// its turn is not looked at, but for those that are known to take the environment away (sudo...).
 ProgramVerdict check_program(const std::string& path);
 
 }  // namespace proxyd

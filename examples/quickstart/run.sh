@@ -270,7 +270,7 @@ TEXT
 
   tail -f $dir/proxyd.log      one line per connection, and why it went where it went
   kill -9 $proxyd; $build/bin/proxyd --config $dir/proxyd.json
-                               another proxyd in its place; what runs through it goes on
+                               another proxyd in its place, which is yours to end; what runs goes on
 TEXT
 }
 
@@ -312,5 +312,6 @@ if [[ -z $stay ]]; then
 fi
 trap 'exit 0' INT TERM HUP
 show_urls
+disown "$proxyd"  # or bash would tell of its end, if somebody takes the hint
 start sleep.log sleep infinity
 wait "$started"

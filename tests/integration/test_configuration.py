@@ -25,7 +25,7 @@ def check(workspace, text):
     path = workspace.write_configuration(text)
     result = run_proxyd("--config", path, "--check-config")
     prefix = f"{path}:"
-    lines = result.stderr.splitlines()
+    lines = [line for line in result.stderr.splitlines() if not line.endswith(" (a warning)")]
     assert all(line.startswith(prefix) for line in lines), result.stderr
     assert result.returncode == (2 if lines else 0), result.stderr
     # What is refused here is refused at start as well, in the same words.
@@ -178,7 +178,7 @@ def test_listeners_that_all_have_their_own_site_need_no_routes(workspace):
 
 
 def test_comments_are_allowed(workspace):
-    text = '// what\n{\n /* where\n */ "listen": [":8443"], // here\n "sites": "/run/sites"\n}\n'
+    text = '// what\n{\n /* where\n */ "listen": [":8443"], // here\n "sites": "/run"\n}\n'
     assert check(workspace, text) == []
 
 
@@ -189,11 +189,26 @@ def test_lines_are_counted_through_comments(workspace):
 
 
 def test_check_config_says_nothing_about_a_good_one_and_binds_nothing(workspace):
-    path = workspace.write_configuration(json.dumps({"listen": [f"{workspace.address}:{Port}"], "routes": Routes}))
+    path = workspace.write_configuration(json.dumps(
+        {"listen": [f"{workspace.address}:{Port}"], "routes": {"*": str(workspace.site("blog"))}}))
     result = run_proxyd("--config", path, "--check-config")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{path}: fine, listeners: 1, routes: 1\n")
     with socket.socket() as probe:
         assert probe.connect_ex((workspace.address, Port)) != 0
+
+
+def test_check_config_warns_of_a_site_directory_that_is_not_there(workspace):
+    path = workspace.write_configuration('{"listen": [":8443"],\n"routes": {"*": "/nowhere/blog"}}')
+    result = run_proxyd("--config", path, "--check-config")
+    assert (result.returncode, result.stderr) == (
+        0, f"{path}:2: routes.*: /nowhere/blog: No such file or directory; clients wait until it is there (a warning)\n")
+
+
+def test_check_config_opens_the_sites_directory(workspace):
+    path = workspace.write_configuration('{"listen": [":8443"],\n"sites": "/nowhere"}')
+    result = run_proxyd("--config", path, "--check-config")
+    assert (result.returncode, result.stderr) == (
+        1, f"{path}:2: sites: cannot read /nowhere: No such file or directory\n")
 
 
 def test_print_config_fills_in_the_defaults_and_is_a_configuration(workspace):

@@ -54,6 +54,18 @@ def test_a_client_hello_byte_by_byte_costs_a_handful(workspace):
     assert wakeups(proxyd) <= 20 * WakeupsPerClient + 10 + WakeupsForStop
 
 
+def test_urgent_data_in_a_hello_does_not_spin(workspace):
+    """A peek doesn't get past it, but the kernel calls the socket readable for what lies behind."""
+    inbox, proxyd = start(workspace, hello_timeout="500ms")
+    client = workspace.connect(Get[:20])
+    client.send_urgent(b"!")
+    client.send(Get[20:])
+    serve(workspace, inbox, 20)
+    client.read_to_end()
+    assert proxyd.access_line_of(client)["reason"] == "hello_timeout"
+    assert wakeups(proxyd) <= 20 * WakeupsPerClient + 30 + WakeupsForStop
+
+
 def test_a_client_hello_in_small_records_byte_by_byte_costs_two_for_each_record(workspace):
     inbox, proxyd = start(workspace)
     records = client_hello.in_records(client_hello.handshake_of(client_hello.captured(Name)), 50)

@@ -240,7 +240,7 @@ def test_the_library_is_found_by_its_variable(site, tmp_path):
 def test_a_site_that_is_not_there(tmp_path):
     path = tmp_path / "blog"
     assert proxyrun("--site", path, "true") == (
-        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir {path})\n")
+        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir -p {path})\n")
     path.touch()
     assert proxyrun("--site", path, "true") == (1, "", f"proxyrun: {path} is no directory\n")
 
@@ -248,7 +248,7 @@ def test_a_site_that_is_not_there(tmp_path):
 def test_a_name_means_a_directory_of_run_proxyd_sites():
     path = "/run/proxyd/sites/no-such-site"
     assert proxyrun("--site", "no-such-site", "true") == (
-        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir {path})\n")
+        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir -p {path})\n")
 
 
 def test_a_site_that_the_user_may_not_write_to(site):
@@ -299,14 +299,26 @@ def test_a_program_is_found_in_path_and_judged_by_its_interpreter(program, tmp_p
     script.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     code, _, complaint = proxyrun("--check", "script", env=environment)
-    assert code == 1 and complaint.startswith(f"proxyrun: {path} is statically linked")
+    assert code == 1 and complaint.startswith(
+        f"proxyrun: {script} is a script, and its interpreter {path} is statically linked")
+
+
+@pytest.mark.parametrize("name, complaint", [
+    ("sudo", "sudo takes the environment away that the library needs: put it first (sudo proxyrun ...)"),
+    ("systemctl", "systemctl starts a service in an environment of its own: put proxyrun before the "
+                  "server's own command"),
+])
+def test_a_program_that_loses_the_environment_is_refused(program, tmp_path, name, complaint):
+    path = tmp_path / name
+    program().rename(path)
+    refuses(path, complaint)
 
 
 @pytest.mark.parametrize("option", ["-static", "-static-pie"])
 def test_a_static_program_is_refused(program, option):
     path = program(option)
     refuses(path, f"{path} is statically linked, so nothing can be preloaded: use a dynamically "
-                  "linked build, or put it behind tcpshim")
+                  "linked build")
 
 
 def test_a_go_program_is_refused(program, tmp_path):
@@ -314,8 +326,8 @@ def test_a_go_program_is_refused(program, tmp_path):
     (tmp_path / "section").write_text("go1.20")
     subprocess.run(["objcopy", "--add-section", f".go.buildinfo={tmp_path / 'section'}", path],
                    check=True)
-    refuses(path, f"{path} is a Go program, which calls the kernel without libc: put it behind "
-                  "tcpshim")
+    refuses(path, f"{path} is a Go program, which calls the kernel without libc, so nothing can be "
+                  "preloaded")
 
 
 def test_a_program_of_another_architecture_is_refused(program):
@@ -344,13 +356,13 @@ def test_a_set_user_id_program_is_refused(program):
                   "--no-new-privs, or use a copy without that mode bit")
 
 
-def test_a_program_with_file_capabilities_is_refused(program):
+def test_a_program_with_file_capabilities_is_refused(program, tmp_path_factory):
     if os.getuid() != 0:
         pytest.skip("needs root, to give capabilities to a file")
     path = program()
     subprocess.run([needs("setcap"), "cap_net_bind_service+ep", path], check=True)
     for directory in path.parents:
-        if directory.is_relative_to("/tmp/pytest-of-root"):
+        if directory.is_relative_to(tmp_path_factory.getbasetemp().parent):
             directory.chmod(0o755)
     asked = [PROXYRUN, "--check", path]
     refused = subprocess.run([*NOBODY, *asked], capture_output=True, text=True)

@@ -139,13 +139,14 @@ def test_a_second_signal_ends_the_waiting(workspace):
 
 
 def test_a_stop_while_accepting_pauses(workspace):
-    proxyd = workspace.start_proxyd(routes={"blog.example.org": str(workspace.path / "blog")}, sessions_max=1,
-                                    wait_for_site="500ms")
-    clients = [workspace.connect(Get), workspace.connect(Get)]
+    proxyd = workspace.start_proxyd(routes={"blog.example.org": str(workspace.path / "blog")},
+                                    wait_for_site="500ms", prefix=("prlimit", "--nofile=32"))
+    clients = [workspace.connect(Get) for _ in range(10)]
     proxyd.wait_for_line("accepting pauses")
     proxyd.signal(signal.SIGTERM)
-    assert clients[0].read_to_end().startswith(b"HTTP/1.1 503 ")
-    clients[0].close()
+    for client in clients[:4]:  # the others have never been accepted
+        assert client.read_to_end().startswith(b"HTTP/1.1 503 ")
+        client.close()
     assert proxyd.wait_for_exit() == 0
 
 

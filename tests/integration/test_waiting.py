@@ -112,6 +112,19 @@ def test_beyond_sessions_max_the_oldest_without_a_hello_makes_room(workspace, st
     assert inbox.receive().client == clients[2].address
 
 
+def test_clients_of_a_site_that_is_down_do_not_keep_others_out(workspace, start, wait_until_accepted):
+    """They fill sessions_max and more; the oldest of them make room, and nothing pauses."""
+    proxyd = start(sessions_max=10)
+    waiting = [workspace.connect(Get) for _ in range(15)]
+    wait_until_accepted()
+    for client in waiting[:6]:
+        assert client.read_to_end().startswith(b"HTTP/1.1 503 ")
+        assert proxyd.access_line_of(client)["reason"] == "sessions_max"
+    inbox = workspace.inbox("blog")
+    assert [inbox.receive().client for _ in waiting[6:]] == [client.address for client in waiting[6:]]
+    assert not any("accepting pauses" in line for line in proxyd.lines)
+
+
 @pytest.mark.parametrize("exists", ["directory", "parent", "nothing"])
 def test_clients_wait_for_a_site_to_appear(workspace, exists, wait_until_accepted):
     site = workspace.path / "run" / "sites" / "blog"

@@ -25,6 +25,9 @@ class Client:
         if data:
             self.socket.sendall(data)
 
+    def send_urgent(self, byte):
+        self.socket.send(byte, socket.MSG_OOB)
+
     def send_bytewise(self, data):
         """One segment for each byte: over loopback, send returns when the byte is at the other end."""
         for index in range(len(data)):

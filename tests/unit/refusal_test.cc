@@ -25,6 +25,11 @@ TEST_CASE("refusal: HTTP clients get a whole response with the reason in one lin
           "proxyd: no site has this name (no_route)\n");
 }
 
+TEST_CASE("refusal: who asks for an address is told to ask for a name", "[refusal]") {
+    CHECK(refusal_answer(Protocol::Http, Refusal::Address, "name_is_ip_literal")
+              .ends_with("proxyd: ask for a name, not for an IP address (name_is_ip_literal)\n"));
+}
+
 TEST_CASE("refusal: others can't be told", "[refusal]") {
     CHECK(refusal_answer(Protocol::Unknown, Refusal::Malformed, "protocol_unknown").empty());
 }
