@@ -115,6 +115,11 @@ std::optional<int> bind_listener(int fd, const sockaddr* address, socklen_t leng
     if (!guest_config().is_active) return std::nullopt;
     const SocketAddress wanted = SocketAddress::from_kernel(address, length);
     const auto edge_port = guest_config().edge_port_of(wanted.port());
+    if (wanted.has_address() && !edge_port)
+        trace(
+            "fd %d: bind to port %u is left alone: it is none of the server's ports in "
+            "PROXYD_PORTS",
+            fd, wanted.port());
     const int saved_errno = errno;
     const bool is_ours =
         wanted.has_address() && edge_port && is_fresh_tcp_socket(fd, wanted.family());

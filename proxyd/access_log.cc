@@ -5,14 +5,30 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <limits.h>
+#include <sys/stat.h>
 
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace proxyd {
 namespace {
 
 constexpr size_t PendingBytesMax = 64 * 1024;
+
+bool is_regular_file(BorrowedFd file) {
+    struct stat status;
+    return fstat(file.number(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// Whole lines of no more than PIPE_BUF bytes together: so much goes into a pipe that takes bytes at
+// all, in one piece (pipe(7)).
+std::string_view next_piece(std::string_view rest) {
+    if (rest.size() <= PIPE_BUF) return rest;
+    const size_t line_end = rest.rfind('\n', PIPE_BUF - 1);
+    return rest.substr(0, line_end == rest.npos ? PIPE_BUF : line_end + 1);
+}
 
 void append_field(std::string& line, std::string_view key, std::string_view value) {
     line.append(" ").append(key).append("=");
@@ -62,24 +78,32 @@ std::string_view verdict_word(Verdict verdict) {
     return "?";
 }
 
-Result<AccessLog> AccessLog::create(const Configuration& configuration) {
+AccessLog::AccessLog(UniqueFd file, AccessLogFormat format)
+    : file_(std::move(file)), is_file_(is_regular_file(file_)), format_(format) {}
+
+Result<AccessLog> AccessLog::create(const Configuration& configuration, bool may_create) {
     if (configuration.access_log == "stderr") {
         UniqueFd standard_error = UniqueFd::adopt(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
         return AccessLog(std::move(standard_error), configuration.access_log_format);
     }
-    UniqueFd file = UniqueFd::adopt(
-        open(configuration.access_log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+    // O_NONBLOCK: a named pipe without a reader is an error (ENXIO), not a reason to wait.
+    const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | (may_create ? O_CREAT : 0);
+    UniqueFd file = UniqueFd::adopt(open(configuration.access_log.c_str(), flags, 0640));
     if (!file.is_open()) return Unexpected{Errno::last()};
     return AccessLog(std::move(file), configuration.access_log_format);
 }
 
 void AccessLog::add(const AccessRecord& record) {
     counts_[static_cast<size_t>(record.verdict)]++;
+    if (pending_.size() >= PendingBytesMax) flush();
+    if (pending_.size() >= PendingBytesMax) {
+        lines_lost_++;
+        return;
+    }
     if (format_ == AccessLogFormat::Json)
         add_json(record);
     else
         add_text(record);
-    if (pending_.size() >= PendingBytesMax) flush();
 }
 
 void AccessLog::add_text(const AccessRecord& record) {
@@ -124,15 +148,19 @@ void AccessLog::add_json(const AccessRecord& record) {
 }
 
 void AccessLog::flush() {
-    if (pending_.empty()) return;
     std::string_view rest = pending_;
-    while (!rest.empty()) {
-        const ssize_t written = write(file_.borrow().number(), rest.data(), rest.size());
+    while (!rest.empty() && (is_file_ || takes_bytes_now(file_))) {
+        const std::string_view piece = is_file_ ? rest : next_piece(rest);
+        const ssize_t written = write(file_.borrow().number(), piece.data(), piece.size());
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) break;  // a full disk loses lines, not connections
-        rest.remove_prefix(static_cast<size_t>(written));
+        if (written < 0 && errno == EAGAIN) break;
+        // A full disk, or a reader that has gone, loses lines, not connections.
+        rest.remove_prefix(written < 0 ? rest.size() : static_cast<size_t>(written));
     }
-    pending_.clear();
+    pending_.erase(0, pending_.size() - rest.size());
+    if (!pending_.empty() || lines_lost_ == 0) return;
+    log_warning("{} lines of the access log are lost: its reader did not keep up",
+                std::exchange(lines_lost_, 0));
 }
 
 }  // namespace proxyd

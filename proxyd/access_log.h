@@ -41,21 +41,26 @@ struct AccessRecord {
 
 class AccessLog {
   public:
-    // Standard error, or the file of the configuration, which is appended to.
-    static Result<AccessLog> create(const Configuration& configuration);
+    // Standard error, or the file of the configuration, which is appended to, and created if it
+    // may.
+    static Result<AccessLog> create(const Configuration& configuration, bool may_create);
 
     void add(const AccessRecord& record);
+    // Writes what has been gathered, as far as that doesn't block; the rest is kept, up to a limit,
+    // and then lines are lost and counted.
     void flush();
     uint64_t count(Verdict verdict) const { return counts_[static_cast<size_t>(verdict)]; }
 
   private:
-    AccessLog(UniqueFd file, AccessLogFormat format) : file_(std::move(file)), format_(format) {}
+    AccessLog(UniqueFd file, AccessLogFormat format);
     void add_text(const AccessRecord& record);
     void add_json(const AccessRecord& record);
 
     UniqueFd file_;
+    bool is_file_;
     AccessLogFormat format_;
     std::string pending_;
+    uint64_t lines_lost_ = 0;
     std::array<uint64_t, 4> counts_{};
 };
 

@@ -19,6 +19,12 @@
 namespace proxyd {
 namespace {
 
+// Whether the kernel would refuse to listen on both. Port 0 is another one each time.
+bool overlap(const SocketAddress& a, const SocketAddress& b) {
+    if (a.family() != b.family() || a.port() != b.port() || a.port() == 0) return false;
+    return a == b || a.is_wildcard() || b.is_wildcard();
+}
+
 class Reader {
   public:
     explicit Reader(std::string_view file) { configuration_.file = file; }
@@ -165,8 +171,9 @@ class Reader {
                       AddressForms);
         for (const ListenerConfiguration& other : configuration_.listeners)
             for (const SocketAddress& address : listener.addresses)
-                if (address.port() != 0 &&
-                    std::count(other.addresses.begin(), other.addresses.end(), address) > 0) {
+                if (std::ranges::any_of(other.addresses, [&](const SocketAddress& taken) {
+                        return overlap(address, taken);
+                    })) {
                     add_error(line, path, "'{}' is taken already by {}", text, other.place);
                     return;
                 }

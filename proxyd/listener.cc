@@ -19,7 +19,7 @@ bool set_option(BorrowedFd socket, int level, int option, int value) {
     return setsockopt(socket.number(), level, option, &value, sizeof(value)) == 0;
 }
 
-Result<UniqueFd> open_listening_socket(const SocketAddress& address, bool defers_accept) {
+Result<UniqueFd> bind_listening_socket(const SocketAddress& address, bool defers_accept) {
     UniqueFd socket = UniqueFd::adopt(
         ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
     if (!socket.is_open()) return Unexpected{Errno::last()};
@@ -30,13 +30,16 @@ Result<UniqueFd> open_listening_socket(const SocketAddress& address, bool defers
         return Unexpected{Errno::last()};
     // The hello is there when the client is accepted; a silent one comes a second later.
     if (defers_accept) set_option(socket, IPPROTO_TCP, TCP_DEFER_ACCEPT, 1);
-    if (listen(socket.borrow().number(), Backlog) != 0) return Unexpected{Errno::last()};
     return socket;
 }
 
-std::string_view advice_for(Errno why) {
-    if (why.number != EACCES) return "";
-    return " (low ports need root, or the sysctl net.ipv4.ip_unprivileged_port_start)";
+std::string refused(std::string_view place, const SocketAddress& address, Errno why) {
+    SocketAddress::Text text;
+    return fmt::format("{}: cannot listen on {}: {}{}", place, address.format(text),
+                       errno_text(why.number),
+                       why.number == EACCES ? " (low ports need root, or the sysctl "
+                                              "net.ipv4.ip_unprivileged_port_start)"
+                                            : "");
 }
 
 // A machine without IPv6 still serves ":443".
@@ -48,27 +51,33 @@ bool may_be_missing(const ListenerConfiguration& listener, const SocketAddress& 
 
 }  // namespace
 
-Result<std::vector<ListeningSocket>, std::string> open_listening_sockets(
-    const Configuration& configuration) {
+std::vector<ListeningSocket> bind_listening_sockets(const Configuration& configuration,
+                                                    std::vector<std::string>& problems) {
     std::vector<ListeningSocket> sockets;
     for (const ListenerConfiguration& listener : configuration.listeners) {
         for (const SocketAddress& address : listener.addresses) {
-            Result<UniqueFd> socket = open_listening_socket(address, listener.site.empty());
-            SocketAddress::Text text;
+            Result<UniqueFd> socket = bind_listening_socket(address, listener.site.empty());
             if (!socket && may_be_missing(listener, address, socket.error())) {
+                SocketAddress::Text text;
                 log_notice("{}: not listening on {}: {}", listener.place, address.format(text),
                            errno_text(socket.error().number));
-                continue;
+            } else if (!socket) {
+                problems.push_back(refused(listener.place, address, socket.error()));
+            } else {
+                const auto local = SocketAddress::local_of(*socket);
+                sockets.push_back(
+                    {*std::move(socket), local ? *local : address, listener.site, listener.place});
             }
-            if (!socket)
-                return Unexpected{fmt::format(
-                    "{}: cannot listen on {}: {}{}", listener.place, address.format(text),
-                    errno_text(socket.error().number), advice_for(socket.error()))};
-            const auto local = SocketAddress::local_of(*socket);
-            sockets.push_back({*std::move(socket), local ? *local : address, listener.site});
         }
     }
     return sockets;
+}
+
+Result<void, std::string> start_listening(const std::vector<ListeningSocket>& sockets) {
+    for (const ListeningSocket& socket : sockets)
+        if (listen(socket.socket.borrow().number(), Backlog) != 0)
+            return Unexpected{refused(socket.place, socket.address, Errno::last())};
+    return {};
 }
 
 Listener::Listener(EventLoop& loop, ListeningSocket socket, std::function<bool()> has_room,

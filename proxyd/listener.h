@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Listener: accepts clients at one listening socket. The sockets are opened before any worker is
-// there (open_listening_sockets), and given to it.
+// there and given to it.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -20,11 +20,16 @@ struct ListeningSocket {
     UniqueFd socket;
     SocketAddress address;  // with the port that the kernel chose, if it was to choose
     std::string site;       // the listener's own site directory, or ""
+    std::string place;      // "file:line: listen[0]", for messages
 };
 
-// All or none; the error is a whole message ("file:line: listen[0]: cannot listen on ...").
-Result<std::vector<ListeningSocket>, std::string> open_listening_sockets(
-    const Configuration& configuration);
+// Binds all that can be bound, and adds a message ("file:line: listen[0]: cannot listen on ...")
+// for each that can't.
+std::vector<ListeningSocket> bind_listening_sockets(const Configuration& configuration,
+                                                    std::vector<std::string>& problems);
+
+// From then on clients are let in. The error is such a message.
+Result<void, std::string> start_listening(const std::vector<ListeningSocket>& sockets);
 
 class Listener {
   public:

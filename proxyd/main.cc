@@ -42,12 +42,6 @@ int fail(ExitCode code, std::string_view text) {
     return code;
 }
 
-// `text` begins with its place in the configuration, "file:line: key: ".
-int fail_at_place(ExitCode code, std::string_view text) {
-    fmt::print(stderr, "{}\n", text);
-    return code;
-}
-
 Result<std::string> read_file(const std::string& path) {
     const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.is_open()) return Unexpected{Errno::last()};
@@ -94,22 +88,45 @@ std::vector<std::string> warnings_of_missing_sites(const Configuration& configur
     return warnings;
 }
 
+void add_sites_problem(const Configuration& configuration, std::vector<std::string>& problems) {
+    if (configuration.sites.empty()) return;
+    const UniqueFd sites =
+        UniqueFd::adopt(open(configuration.sites.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!sites.is_open()) problems.push_back(unreadable_sites(configuration, Errno::last()));
+}
+
+Result<AccessLog> open_access_log(const Configuration& configuration,
+                                  std::vector<std::string>& problems) {
+    // No new file for a start that has failed already.
+    Result<AccessLog> log = AccessLog::create(configuration, problems.empty());
+    if (!log && (problems.empty() || log.error().number != ENOENT))
+        problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
+                                       configuration.access_log, errno_text(log.error().number)));
+    return log;
+}
+
+int fail_at_places(const std::vector<std::string>& problems) {
+    for (const std::string& problem : problems)
+        fmt::print(stderr, "{}\n", problem);
+    return SystemRefused;
+}
+
 // Owns the worker and turns signals into calls.
 class Daemon {
   public:
     Daemon(const Configuration& configuration, AccessLog access_log)
         : worker_(loop_, configuration, std::move(access_log)),
           terminate_(loop_, *this, SIGTERM),
-          interrupt_(loop_, *this, SIGINT) {}
+          interrupt_(loop_, *this, SIGINT),
+          hangup_(loop_, *this, SIGHUP),
+          user_signal_(loop_, *this, SIGUSR1) {}
 
-    int run(const Configuration& configuration) {
+    int run(std::vector<ListeningSocket> sockets) {
         if (const auto prepared = worker_.prepare(); !prepared)
-            return fail_at_place(SystemRefused, prepared.error());
-        auto sockets = open_listening_sockets(configuration);
-        if (!sockets) return fail_at_place(SystemRefused, sockets.error());
-        for (const std::string& warning : warnings_of_missing_sites(configuration))
-            log_warning("{}", warning);
-        worker_.start(*std::move(sockets));
+            return fail_at_places({prepared.error()});
+        if (const auto listening = start_listening(sockets); !listening)
+            return fail_at_places({listening.error()});
+        worker_.start(std::move(sockets));
         log_notice("ready: version {}, process {}", PROXYD_VERSION, getpid());
         loop_.run();
         worker_.log_summary();
@@ -118,21 +135,23 @@ class Daemon {
 
   private:
     void on_stop() noexcept { worker_.stop(); }
+    void on_unused_signal() noexcept {
+        log_notice("neither reload (SIGHUP) nor reopening the log (SIGUSR1) is there yet");
+    }
 
     EventLoop loop_;
     Worker worker_;
     SignalWatcher<&Daemon::on_stop> terminate_;
     SignalWatcher<&Daemon::on_stop> interrupt_;
+    SignalWatcher<&Daemon::on_unused_signal> hangup_;
+    SignalWatcher<&Daemon::on_unused_signal> user_signal_;
 };
 
-// What a start would say, without taking anything.
+// What a start would say of the files that it needs, without taking anything.
 int check(const Configuration& configuration) {
-    EventLoop loop;
-    DirectoryWatch watch(loop);
-    SitesDirectory sites(loop, watch, configuration.sites);
-    if (!configuration.sites.empty())
-        if (const auto opened = sites.open(); !opened)
-            return fail_at_place(SystemRefused, unreadable_sites(configuration, opened.error()));
+    std::vector<std::string> problems;
+    add_sites_problem(configuration, problems);
+    if (!problems.empty()) return fail_at_places(problems);
     for (const std::string& warning : warnings_of_missing_sites(configuration))
         fmt::print(stderr, "{} (a warning)\n", warning);
     fmt::print("{}: fine, listeners: {}, routes: {}\n", configuration.file,
@@ -143,14 +162,15 @@ int check(const Configuration& configuration) {
 int serve(const Configuration& configuration) {
     signal(SIGPIPE, SIG_IGN);  // a log whose reader has gone is no reason to die
     raise_descriptor_limit();
-    Result<AccessLog> access_log = AccessLog::create(configuration);
-    if (!access_log)
-        return fail_at_place(
-            SystemRefused,
-            fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
-                        configuration.access_log, errno_text(access_log.error().number)));
+    std::vector<std::string> problems;
+    std::vector<ListeningSocket> sockets = bind_listening_sockets(configuration, problems);
+    add_sites_problem(configuration, problems);
+    Result<AccessLog> access_log = open_access_log(configuration, problems);
+    if (!problems.empty() || !access_log) return fail_at_places(problems);
+    for (const std::string& warning : warnings_of_missing_sites(configuration))
+        log_warning("{}", warning);
     Daemon daemon(configuration, *std::move(access_log));
-    return daemon.run(configuration);
+    return daemon.run(std::move(sockets));
 }
 
 int run(int argc, char** argv) {

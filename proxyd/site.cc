@@ -46,17 +46,20 @@ class Site::Sender {
           file_name_(std::move(file_name)),
           device_(status.st_dev),
           inode_(status.st_ino),
+          changed_(status.st_ctim),
           label_(label),
           socket_(std::move(socket)),
           writable_(site.loop_, *this) {}
 
     const std::string& file_name() const { return file_name_; }
     bool suits(sa_family_t family) const { return !label_ || label_->suits(family); }
+    // An inode's number alone may have gone to another file meanwhile (measured: ext4 gives it to the
+    // next one at once).
     bool is_for(const struct stat& status) const {
-        return status.st_dev == device_ && status.st_ino == inode_;
+        return status.st_dev == device_ && status.st_ino == inode_ &&
+               status.st_ctim.tv_sec == changed_.tv_sec &&
+               status.st_ctim.tv_nsec == changed_.tv_nsec;
     }
-    // A renamed file is still the same socket.
-    void rename(std::string file_name) { file_name_ = std::move(file_name); }
 
     bool is_full() const { return writable_.is_active(); }
     void wait_for_room() { writable_.start(socket_); }
@@ -72,6 +75,7 @@ class Site::Sender {
     std::string file_name_;
     dev_t device_;
     ino_t inode_;
+    timespec changed_;
     std::optional<InstanceLabel> label_;
     UniqueFd socket_;
     WriteWatcher<&Sender::on_writable> writable_;
@@ -137,6 +141,7 @@ HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t fam
             default:  // ECONNREFUSED, EPIPE: this one is dead, and the next has its place
                 outcome = better(outcome, HandoffOutcome::Refused);
                 senders_.erase(senders_.begin() + static_cast<ptrdiff_t>(next_sender_));
+                needs_reading_ = true;  // its successor may have come without an event of its own
                 if (senders_.empty()) without_senders_ = HandoffOutcome::Refused;
         }
     }
@@ -212,7 +217,6 @@ void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file
         return sender != nullptr && sender->is_for(status);
     });
     if (known != senders_.end()) {
-        (*known)->rename(file_name);
         senders.push_back(std::move(*known));
         return;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/daemon/log.h"
 
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,11 +30,17 @@ bool stays(char c) {
 
 }  // namespace
 
+bool takes_bytes_now(BorrowedFd file) {
+    pollfd query{file.number(), POLLOUT, 0};
+    return poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0;
+}
+
 void log_line(LogLevel level, std::string_view text) {
     std::string line;
     append_time(line);
     fmt::format_to(std::back_inserter(line), " {} {}\n", level_word(level), text);
-    (void)!write(STDERR_FILENO, line.data(), line.size());  // there is nobody left to tell
+    if (takes_bytes_now(BorrowedFd(STDERR_FILENO)))
+        (void)!write(STDERR_FILENO, line.data(), line.size());  // there is nobody left to tell
 }
 
 void append_time(std::string& out) {

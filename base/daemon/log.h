@@ -4,6 +4,8 @@
 // time stamps and escaping. Used by the daemons; base/posix and base/handoff never log.
 #pragma once
 
+#include "base/posix/unique_fd.h"
+
 #include <fmt/format.h>
 
 #include <string>
@@ -13,7 +15,12 @@ namespace proxyd {
 
 enum class LogLevel { Error, Warning, Notice };
 
-// Writes "<time> <level> <text>\n".
+// Whether a write of up to PIPE_BUF bytes would not block: always so for files, and for a pipe, a
+// socket or a terminal as long as its reader keeps up.
+bool takes_bytes_now(BorrowedFd file);
+
+// Writes "<time> <level> <text>\n"; nothing if that would block, since a reader of the log that has
+// stalled must not stall the daemon.
 void log_line(LogLevel level, std::string_view text);
 
 template <typename... Arguments>

@@ -2,12 +2,14 @@
 """The access log: one line per session, as text or as JSON, on stderr or in a file."""
 
 import json
+import os
+import pathlib
 import re
 
 import pytest
 
 from support import client_hello
-from support.processes import AccessFields, parse_access_line
+from support.processes import AccessFields, parse_access_line, run_proxyd
 from support.receivers import TlvUniqueId
 from support.workspace import Port, wait_until
 
@@ -162,3 +164,46 @@ def test_how_long_it_took(workspace):
     client.read_to_end()
     line = proxyd.access_line_of(client)
     assert int(line["hello_us"]) < 300_000 <= int(line["handoff_us"])
+
+
+def test_a_reader_of_the_log_that_stalls_stalls_nobody(workspace):
+    pipe = workspace.path / "log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    inbox = workspace.inbox("blog")
+    proxyd = workspace.start_proxyd(routes={Name: str(workspace.site("blog"))}, access_log=str(pipe))
+
+    def serve_one():
+        client = workspace.connect(Get)
+        inbox.receive().answer(b"done")
+        assert client.read_to_end() == b"done"
+        client.close()
+
+    for _ in range(700):  # more lines than the pipe and proxyd hold
+        serve_one()
+    for _ in range(3):  # proxyd goes on where it was when the next client comes
+        assert os.read(reader, 1 << 20)
+        serve_one()
+    proxyd.wait_for_line(r"warning \d+ lines of the access log are lost: its reader did not keep up")
+    assert os.read(reader, 1 << 20).endswith(b"\n")
+    os.close(reader)
+
+
+def test_a_named_pipe_without_a_reader_is_refused(workspace):
+    pipe = workspace.path / "log"
+    os.mkfifo(pipe)
+    path = workspace.write_configuration(json.dumps(
+        {"listen": [f"{workspace.address}:{Port}"], "sites": str(workspace.sites), "access_log": str(pipe)}))
+    result = run_proxyd("--config", path)
+    assert (result.returncode, result.stderr) == (
+        1, f"{path}:1: access_log: cannot open {pipe}: No such device or address\n")
+
+
+def test_the_document_has_every_reason_of_a_malformed_hello():
+    root = pathlib.Path(__file__).parents[2]
+    sources = "".join((root / "proxyd" / name).read_text()
+                      for name in ("client_hello.cc", "http_request_head.cc", "dns_name.cc"))
+    reasons = set(re.findall(r'"((?:tls|http|two|name)_[a-z_]+)"', sources))
+    assert len(reasons) > 30
+    document = (root / "docs" / "CONFIGURATION.md").read_text()
+    assert {reason for reason in reasons if f"`{reason}`" not in document} == set()

@@ -4,7 +4,9 @@
 import os
 import pathlib
 import re
+import signal
 import socket
+import stat
 import subprocess
 import sys
 
@@ -134,9 +136,15 @@ def test_the_receiver_of_the_document(workspace, start):
     script = workspace.path / "receiver.py"
     script.write_text(program)
     socket_path = workspace.site("blog") / f"{Port}.sock"
-    receiver = workspace.start(sys.executable, script, socket_path)
+    receiver = workspace.start("sh", "-c", 'umask 022; exec "$@"', "sh", sys.executable, script, socket_path)
     wait_until(socket_path.exists, "the receiver's socket")
-    start()
+    assert stat.S_IMODE(socket_path.stat().st_mode) == 0o660
+    proxyd = start()
+    receiver.signal(signal.SIGSTOP)
+    gone = workspace.connect(Get)
+    proxyd.access_line_of(gone)
+    gone.reset()
+    receiver.signal(signal.SIGCONT)
     result = subprocess.run(["curl", "-sS", "--max-time", "20", "-H", f"Host: {Name}",
                              "--local-port", "20000-60000", f"http://{workspace.address}:{Port}/"],
                             capture_output=True, text=True, timeout=30)
