@@ -36,7 +36,7 @@ std::string_view route_rule_word(RouteRule rule) {
     return "?";
 }
 
-RouteTable::RouteTable(const std::vector<RouteConfiguration>& routes, const SitesDirectory* sites)
+RouteTable::RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites)
     : sites_(sites) {
     for (const RouteConfiguration& route : routes) {
         const bool is_wildcard = route.key.starts_with("*.");
@@ -76,6 +76,14 @@ const Route* RouteTable::find_wildcard(std::string_view name) const {
 
 RouteMatch RouteTable::find_in_sites(std::string_view name) const {
     if (sites_ == nullptr) return {};
+    sites_->follow_path();
+    const RouteMatch match = find_among_sites(name);
+    if (match.route != nullptr && match.rule == RouteRule::SitesExact) return match;
+    sites_->catch_up();
+    return find_among_sites(name);
+}
+
+RouteMatch RouteTable::find_among_sites(std::string_view name) const {
     const auto match = [&](std::string_view directory, RouteRule rule) -> RouteMatch {
         from_sites_.key.assign("sites/").append(directory);
         from_sites_.site_directory.assign(sites_->path()).append("/").append(directory);

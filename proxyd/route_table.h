@@ -44,7 +44,7 @@ struct RouteMatch {
 class RouteTable {
   public:
     // Borrows `sites`, which may be null.
-    RouteTable(const std::vector<RouteConfiguration>& routes, const SitesDirectory* sites);
+    RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites);
 
     // `name` is in its plain form, "" if the client gave none.
     RouteMatch find(std::string_view name, Protocol protocol) const;
@@ -60,10 +60,11 @@ class RouteTable {
 
     const Route* find_wildcard(std::string_view name) const;
     RouteMatch find_in_sites(std::string_view name) const;
+    RouteMatch find_among_sites(std::string_view name) const;
 
     Map exact_;      // names, classes and "*"
     Map wildcards_;  // by the part behind "*."
-    const SitesDirectory* sites_;
+    SitesDirectory* sites_;
     mutable Route from_sites_;
 };
 

@@ -196,7 +196,7 @@ Session::Progress Session::enter_site(const RouteMatch& match) {
     site_ = &site;
     state_ = State::AwaitingSite;
     // Whoever waits already is served first.
-    return site.waiting_count() > 0 ? await_site(site) : try_site(site);
+    return site.waiting_count(client_family()) > 0 ? await_site(site) : try_site(site);
 }
 
 Session::Progress Session::try_site(Site& site) {

@@ -61,6 +61,7 @@ class Session : public IntrusiveHook {
     ~Session();
 
     uint64_t key() const { return key_; }
+    sa_family_t client_family() const { return client_.family(); }
 
     [[nodiscard]] Progress begin();
     [[nodiscard]] Progress on_client_event(uint32_t epoll_events);

@@ -53,8 +53,8 @@ class Site::Sender {
 
     const std::string& file_name() const { return file_name_; }
     bool suits(sa_family_t family) const { return !label_ || label_->suits(family); }
-    // An inode's number alone may have gone to another file meanwhile (measured: ext4 gives it to the
-    // next one at once).
+    // An inode's number alone may have gone to another file meanwhile (measured: ext4 gives it to
+    // the next one at once).
     bool is_for(const struct stat& status) const {
         return status.st_dev == device_ && status.st_ino == inode_ &&
                status.st_ctim.tv_sec == changed_.tv_sec &&
@@ -99,8 +99,9 @@ HandoffOutcome Site::hand_over(BorrowedFd connection, Bytes payload, sa_family_t
     const bool all_have_died = last_outcome_ == HandoffOutcome::Refused && senders_.empty();
     if (all_have_died || last_outcome_ == HandoffOutcome::WrongFamily) {
         // Successors may be there already, before their event; and those of the wrong family, which
-        // were not tried, may have died too: connecting anew tells.
-        senders_.clear();
+        // were not tried, may have died too: connecting anew tells. (One whose queue is full is
+        // watched, and tells by itself.)
+        std::erase_if(senders_, [](const auto& sender) { return !sender->is_full(); });
         read_directory();
         last_outcome_ = offer(connection, payload, client_family);
     }
@@ -157,7 +158,7 @@ void Site::read_directory_if_needed() {
         if (!directory_was_replaced()) return;
     }
     // While clients wait, an event or the retry timer says when to read an empty site again.
-    if (senders_.empty() && !needs_reading_ && waiting_.size() > 0) return;
+    if (senders_.empty() && !needs_reading_ && waiting_count() > 0) return;
     read_directory();
 }
 
@@ -240,29 +241,37 @@ void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file
     }
 }
 
-Session* Site::first_waiting() {
-    return waiting_.front();
+Session* Site::first_waiting(sa_family_t client_family) {
+    return client_family == AF_INET6 ? waiting_ipv6_.front() : waiting_ipv4_.front();
+}
+
+Session* Site::first_of_most_waiting() {
+    return first_waiting(waiting_ipv6_.size() > waiting_ipv4_.size() ? AF_INET6 : AF_INET);
+}
+
+size_t Site::waiting_count(sa_family_t client_family) const {
+    return client_family == AF_INET6 ? waiting_ipv6_.size() : waiting_ipv4_.size();
 }
 
 void Site::add_waiting(Session& session) {
-    waiting_.push_back(session);
+    (session.client_family() == AF_INET6 ? waiting_ipv6_ : waiting_ipv4_).push_back(session);
     if (!retry_.is_active()) retry_.start(RetryInterval);
 }
 
 void Site::remove_waiting(Session& session) {
-    waiting_.remove(session);
-    if (waiting_.size() == 0) retry_.stop();
+    (session.client_family() == AF_INET6 ? waiting_ipv6_ : waiting_ipv4_).remove(session);
+    if (waiting_count() == 0) retry_.stop();
 }
 
 void Site::on_directory_change() {
     needs_reading_ = true;
-    if (waiting_.size() > 0) room_(*this);
+    if (waiting_count() > 0) room_(*this);
 }
 
 void Site::on_retry() noexcept {
     needs_reading_ = true;
     room_(*this);
-    if (waiting_.size() > 0) retry_.start(RetryInterval);
+    if (waiting_count() > 0) retry_.start(RetryInterval);
 }
 
 }  // namespace proxyd

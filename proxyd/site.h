@@ -59,11 +59,14 @@ class Site {
     HandoffOutcome last_outcome() const { return last_outcome_; }
     const std::string& directory() const { return directory_; }
 
-    // Sessions that wait, in the order of their coming. Who waits is woken through `room`.
+    // Sessions that wait, in the order of their coming; those of IPv4 and of IPv6 each for
+    // themselves, since the server may have a socket for each. They are woken through `room`.
     void add_waiting(Session& session);
     void remove_waiting(Session& session);
-    Session* first_waiting();  // null if nobody waits
-    size_t waiting_count() const { return waiting_.size(); }
+    Session* first_waiting(sa_family_t client_family);  // null if nobody waits
+    Session* first_of_most_waiting();                   // of the family of which more wait
+    size_t waiting_count(sa_family_t client_family) const;
+    size_t waiting_count() const { return waiting_ipv4_.size() + waiting_ipv6_.size(); }
 
   private:
     class Sender;
@@ -95,7 +98,8 @@ class Site {
     Clock::time_point looked_at_path_{};
     Clock::time_point settled_at_{};  // until then a starting server may still be making sockets
 
-    IntrusiveList<Session> waiting_;
+    IntrusiveList<Session> waiting_ipv4_;
+    IntrusiveList<Session> waiting_ipv6_;
     DirectoryWatch::Subscription subscription_;
     TimerWatcher<&Site::on_retry> retry_;  // while somebody waits
 };

@@ -13,6 +13,7 @@
 namespace proxyd {
 namespace {
 
+constexpr auto PathLookInterval = std::chrono::seconds(1);
 constexpr auto RetryInterval = std::chrono::milliseconds(250);
 
 // A directory that no client can name is no site: upper-case letters, spaces, "lost+found".
@@ -25,7 +26,8 @@ bool is_site_name(std::string_view text) {
 }  // namespace
 
 SitesDirectory::SitesDirectory(EventLoop& loop, DirectoryWatch& watch, std::string path)
-    : path_(std::move(path)),
+    : watch_(watch),
+      path_(std::move(path)),
       subscription_(watch, [this](std::string_view name) { on_change(name); }),
       retry_(loop, *this) {}
 
@@ -37,6 +39,20 @@ Result<void> SitesDirectory::open() {
     directory_ = std::move(directory);
     read_all();
     return {};
+}
+
+void SitesDirectory::follow_path() {
+    const Clock::time_point now = Clock::now();
+    if (now - looked_at_path_ < PathLookInterval) return;
+    looked_at_path_ = now;
+    if (was_replaced() && !open()) log_error("sites: {} was replaced by what can't be read", path_);
+}
+
+bool SitesDirectory::was_replaced() const {
+    struct stat here, there;
+    return directory_.is_open() && stat(path_.c_str(), &there) == 0 &&
+           fstat(directory_.borrow().number(), &here) == 0 &&
+           (here.st_dev != there.st_dev || here.st_ino != there.st_ino);
 }
 
 void SitesDirectory::read_all() {

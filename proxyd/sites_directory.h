@@ -24,6 +24,12 @@ class SitesDirectory {
     // no sites until it comes back.
     Result<void> open();
 
+    // Looks, now and then, whether the path still leads to the same directory: no event tells that
+    // a link was turned or a parent moved.
+    void follow_path();
+    // Takes in the events that nobody has read yet; before a name is said not to be there.
+    void catch_up() { watch_.read_now(); }
+
     const std::string& path() const { return path_; }
     // Whether there is a site of that name: a name in its plain form, or "*." before one.
     bool has(std::string_view directory) const { return names_.contains(directory); }
@@ -40,8 +46,12 @@ class SitesDirectory {
     void on_retry() noexcept;
     void read_all();
 
+    bool was_replaced() const;
+
+    DirectoryWatch& watch_;
     std::string path_;
     UniqueFd directory_;
+    Clock::time_point looked_at_path_{};
     std::unordered_set<std::string, Hash, std::equal_to<>> names_;
     DirectoryWatch::Subscription subscription_;
     TimerWatcher<&SitesDirectory::on_retry> retry_;  // while the directory is gone

@@ -111,7 +111,7 @@ bool Worker::make_room() {
     Session* oldest = expendable_.front();
     const size_t waiting_for_sites = count - expendable_.size();
     if (count >= most && (oldest == nullptr || waiting_for_sites > most / 2))
-        oldest = sites_.most_waited_for()->first_waiting();
+        oldest = sites_.most_waited_for()->first_of_most_waiting();
     if (oldest == nullptr) return false;
     oldest->give_up("sessions_max");
     sessions_.erase(*oldest);
@@ -130,11 +130,21 @@ void Worker::on_client_event(uint64_t key, uint32_t epoll_events) {
     if (session != nullptr) finish_if_done(*session, session->on_client_event(epoll_events));
 }
 
+// Both families in turn, each until its first one has to go on waiting.
 void Worker::on_site_room(Site& site) {
-    while (Session* const session = site.first_waiting()) {
-        if (session->on_site_room() == Session::Progress::Keep) return;
-        sessions_.erase(*session);
+    bool ipv4_waits = true, ipv6_waits = true;
+    while (ipv4_waits || ipv6_waits) {
+        if (ipv4_waits) ipv4_waits = resume_first_waiting(site, AF_INET);
+        if (ipv6_waits) ipv6_waits = resume_first_waiting(site, AF_INET6);
     }
+}
+
+// Whether it is worth to go on with the next one.
+bool Worker::resume_first_waiting(Site& site, sa_family_t client_family) {
+    Session* const session = site.first_waiting(client_family);
+    if (session == nullptr) return false;
+    finish_if_done(*session, session->on_site_room());
+    return site.first_waiting(client_family) != session;
 }
 
 void Worker::finish_if_done(Session& session, Session::Progress progress) {

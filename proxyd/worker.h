@@ -43,6 +43,7 @@ class Worker {
     void on_accepted(UniqueFd connection, const SocketAddress& client, const Entrance& entrance);
     void on_client_event(uint64_t key, uint32_t epoll_events);
     void on_site_room(Site& site);
+    bool resume_first_waiting(Site& site, sa_family_t client_family);
     void on_before_wait() noexcept;
     void finish_if_done(Session& session, Session::Progress progress);
 

@@ -44,6 +44,9 @@ class DirectoryWatch {
     explicit DirectoryWatch(EventLoop& loop);
     // False when the user's inotify instances are used up (max_user_instances, inotify(7)).
     bool is_open() const { return inotify_.is_open(); }
+    // Calls whoever is concerned by the events that are there already, rather than in the next
+    // round of the loop.
+    void read_now() { on_readable(); }
 
   private:
     void on_readable() noexcept;

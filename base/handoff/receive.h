@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The receiving half of the handoff contract (docs/HANDOFF.md). Used by libpreload and tcpshim;
+// The receiving half of the handoff contract (docs/HANDOFF.md). Used by libpreload;
 // needs libc only, neither allocates nor locks, and is async-signal-safe.
 //
 // What usually goes wrong here, and doesn't: surplus descriptors leak; MSG_CTRUNC, which the kernel

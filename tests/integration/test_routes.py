@@ -132,6 +132,29 @@ def test_sites_may_be_removed_and_made_again(workspace):
     wait_until(lambda: proxyd.access_line_of(workspace.connect(get_for("blog.example.org")))["reason"] == "sites_exact")
 
 
+def test_a_link_to_sites_may_be_turned_to_another_directory(workspace):
+    """As in a deployment that switches from one version to the next. Nothing tells when proxyd has noticed."""
+    for version in ("v1", "v2"):
+        (workspace.path / version).mkdir()
+    (workspace.path / "current").symlink_to("v1")
+    proxyd = workspace.start_proxyd(sites=str(workspace.path / "current"))
+    assert proxyd.access_line_of(workspace.connect(get_for("blog.example.org")))["reason"] == "no_route"
+    workspace.inbox("v2/blog.example.org")
+    (workspace.path / "next").symlink_to("v2")
+    os.rename(workspace.path / "next", workspace.path / "current")
+    wait_until(lambda: proxyd.access_line_of(workspace.connect(get_for("blog.example.org")))["reason"] == "sites_exact")
+
+
+def test_a_client_meets_a_site_that_was_there_before_it_came(workspace):
+    """Also when another client is being taken in the same moment."""
+    proxyd = workspace.start_proxyd(sites=str(workspace.sites))
+    for number in range(50):
+        name = f"site-{number}.example.org"
+        workspace.connect(get_for("elsewhere.example.org"))
+        workspace.inbox(f"sites/{name}")
+        assert proxyd.access_line_of(workspace.connect(get_for(name)))["reason"] == "sites_exact"
+
+
 def test_a_link_in_sites_is_not_followed(workspace):
     sites = Sites(workspace, ["elsewhere", "default"])
     (workspace.sites / "blog.example.org").symlink_to(workspace.path / "elsewhere")

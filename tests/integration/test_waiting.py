@@ -7,7 +7,7 @@ import pytest
 
 from support import client_hello
 from support.receivers import QueueLength
-from support.workspace import Port, wait_until
+from support.workspace import Port, free_port, wait_until
 
 Name = "blog.example.org"
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
@@ -123,6 +123,19 @@ def test_clients_of_a_site_that_is_down_do_not_keep_others_out(workspace, start,
     inbox = workspace.inbox("blog")
     assert [inbox.receive().client for _ in waiting[6:]] == [client.address for client in waiting[6:]]
     assert not any("accepting pauses" in line for line in proxyd.lines)
+
+
+def test_clients_of_one_family_do_not_wait_behind_those_of_the_other(workspace):
+    """A server may have a socket for each, as nginx has with two `listen` lines."""
+    port = free_port("::1")
+    ipv4 = workspace.inbox("blog", f"{port}.4-any-{port}-0.sock")
+    ipv6 = workspace.inbox("blog", f"{port}.6-any-{port}-0.sock")
+    workspace.start_proxyd(listen=[f"{workspace.address}:{port}", f"[::1]:{port}"],
+                           routes={Name: str(workspace.path / "blog")})
+    stalled = [workspace.connect(Get, address="::1", port=port) for _ in range(QueueLength + 3)]
+    client = workspace.connect(Get, port=port)
+    assert ipv4.receive().client == client.address
+    assert [ipv6.receive().client for _ in stalled] == [client.address for client in stalled]
 
 
 @pytest.mark.parametrize("exists", ["directory", "parent", "nothing"])
