@@ -2,8 +2,8 @@
 //
 // proxyrun: puts libpreload.so and its variables into the environment of an unmodified server, and
 // becomes that server.
-#include "proxyrun/command_line.h"
 #include "proxyrun/launch.h"
+#include "proxyrun/launch_options.h"
 #include "proxyrun/program_check.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <vector>
 
 namespace proxyd {
 namespace {
@@ -48,54 +49,59 @@ void switch_variable(const char* name, bool is_on) {
         unsetenv(name);
 }
 
-void set_environment(const CommandLine& line, const std::string& site, const std::string& library) {
+void set_environment(const LaunchOptions& options, const std::string& site,
+                     const std::string& library) {
     const char* const others = getenv("LD_PRELOAD");
     const bool has_others = others != nullptr && *others != '\0';
     setenv("LD_PRELOAD", (has_others ? library + ":" + others : library).c_str(), 1);
     setenv("PROXYD_SITE", site.c_str(), 1);
     const std::string ports =
-        line.ports.empty() ? "443,80" : fmt::format("{}", fmt::join(line.ports, ","));
+        options.ports.empty() ? "443,80" : fmt::format("{}", fmt::join(options.ports, ","));
     setenv("PROXYD_PORTS", ports.c_str(), 1);
-    switch_variable("PROXYD_TAKEOVER", line.takes_over);
-    switch_variable("PROXYD_TRACE", line.traces);
+    switch_variable("PROXYD_TAKEOVER", options.takes_over);
+    switch_variable("PROXYD_TRACE", options.traces);
 }
 
-int run(const CommandLine& line, const std::string& program) {
-    const auto site = usable_site(line.site);
+int run(const LaunchOptions& options, const std::string& program) {
+    const auto site = usable_site(options.site);
     if (!site) return complain(ExitCode::SystemRefused, site.error());
     const auto library = find_library();
     if (!library) return complain(ExitCode::SystemRefused, library.error());
 
-    set_environment(line, *site, *library);
-    execv(program.c_str(), line.command.data());
+    set_environment(options, *site, *library);
+    std::vector<char*> command;
+    for (const std::string& word : options.command)
+        command.push_back(const_cast<char*>(word.c_str()));
+    command.push_back(nullptr);
+    execv(program.c_str(), command.data());
     return complain(ExitCode::NotExecutable, fmt::format("{}: {}", program, strerror(errno)));
 }
 
-int check_or_run(const CommandLine& line) {
-    const std::string name = line.command[0];
+int check_or_run(const LaunchOptions& options) {
+    const std::string name = options.command[0];
     const auto program = find_program(name);
     if (!program) return complain(ExitCode::NotFound, name + ": not found");
     const ProgramVerdict verdict = check_program(*program);
     if (verdict.kind != ProgramVerdict::Kind::Works)
         return complain(exit_code_of(verdict.kind), verdict.text);
-    if (line.action == CommandLine::Action::Run) return run(line, *program);
+    if (options.action == LaunchOptions::Action::Run) return run(options, *program);
     fmt::print("{}\n", verdict.text);
     return ExitCode::Fine;
 }
 
 int start(int count, char** arguments) {
-    const auto line = CommandLine::parse(count, arguments);
-    if (!line) return complain(ExitCode::Usage, line.error() + " (proxyrun --help)");
-    switch (line->action) {
-        case CommandLine::Action::Help:
-            fmt::print("{}", HelpText);
+    const auto options = LaunchOptions::parse(count, arguments);
+    if (!options) return complain(ExitCode::Usage, options.error());
+    switch (options->action) {
+        case LaunchOptions::Action::Help:
+            fmt::print("{}", proxyrun_help());
             return ExitCode::Fine;
-        case CommandLine::Action::Version:
+        case LaunchOptions::Action::Version:
             fmt::print("proxyrun " PROXYD_VERSION "\n");
             return ExitCode::Fine;
-        case CommandLine::Action::Check:
-        case CommandLine::Action::Run:
-            return check_or_run(*line);
+        case LaunchOptions::Action::Check:
+        case LaunchOptions::Action::Run:
+            return check_or_run(*options);
     }
     return ExitCode::Usage;
 }

@@ -195,8 +195,8 @@ def test_help_and_version():
 @pytest.mark.parametrize("words, complaint", [
     ([], "--site is missing"),
     (["--site", "/tmp"], "the command to start is missing"),
-    (["--site"], "--site needs a value"),
-    (["--sight", "/tmp", "true"], "unknown option --sight"),
+    (["--site"], "option '--site' needs an argument"),
+    (["--sight", "/tmp", "true"], "unknown option '--sight'"),
     (["--site", "/tmp", "--port", "0", "true"],
      "--port 0: want EDGE or EDGE=SERVER, ports from 1 to 65535"),
     (["--site", "/tmp", "--port", "443=65536", "true"],
@@ -205,10 +205,11 @@ def test_help_and_version():
      "--port 443=: want EDGE or EDGE=SERVER, ports from 1 to 65535"),
     (["--site", "/tmp", "--port", "443=80", "--port", "80", "true"],
      "--port 80: the server's port 80 is given twice"),
+    (["--site", "/tmp", "--site", "/run", "true"], "--site is given twice"),
     (["--check", "true", "false"], "--check takes one program, and here is false"),
 ])
 def test_usage_errors_are_one_line(words, complaint):
-    assert proxyrun(*words) == (2, "", f"proxyrun: {complaint} (proxyrun --help)\n")
+    assert proxyrun(*words) == (2, "", f"proxyrun: {complaint}, see proxyrun --help\n")
 
 
 def test_the_environment_and_the_exit_code_are_the_commands(site):

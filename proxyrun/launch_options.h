@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// CommandLine: proxyrun's options as a plain value. Used by its main().
+// LaunchOptions: proxyrun's command line as a plain value. Used by its main().
 #pragma once
 
 #include "base/posix/result.h"
@@ -10,18 +10,18 @@
 
 namespace proxyd {
 
-struct CommandLine {
+struct LaunchOptions {
     enum class Action { Run, Check, Help, Version } action = Action::Run;
     std::string site;                // DIR or NAME, as given
     std::vector<std::string> ports;  // EDGE[=SERVER], valid
     bool takes_over = false;
     bool traces = false;
-    std::vector<char*> command;  // ends with a null pointer; of --check, the program alone
+    std::vector<std::string> command;  // of --check, the program alone
 
     // The error is one line for the user, without the program's name.
-    static Result<CommandLine, std::string> parse(int count, char** arguments);
+    static Result<LaunchOptions, std::string> parse(int count, char** arguments);
 };
 
-extern const char* const HelpText;
+std::string proxyrun_help();
 
 }  // namespace proxyd

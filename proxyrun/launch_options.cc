@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "proxyrun/launch_options.h"
+
+#include "base/daemon/options.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace proxyd {
+namespace {
+
+constexpr std::array<Option, 7> Options = {{
+    {"site", "DIR|NAME", "the site's directory; NAME means /run/proxyd/sites/NAME"},
+    {"port", "EDGE[=SERVER]",
+     "a port of proxyd, and the one that the server binds if it is another; repeatable; none "
+     "given: "
+     "443 and 80"},
+    {"takeover", "", "take the place of a server that has the port already"},
+    {"trace", "", "libpreload writes each of its decisions to standard error"},
+    {"check", "PROGRAM", "say whether PROGRAM can be started like this, and if not, why"},
+    {"help", "", "print this help, and end"},
+    {"version", "", "print the version, and end"},
+}};
+
+constexpr Command ProxyrunCommand = {
+    "proxyrun",
+    "--site DIR|NAME [--port EDGE[=SERVER]]... [--takeover] [--trace] -- COMMAND...\n"
+    "       proxyrun --check PROGRAM",
+    "Starts COMMAND, an unmodified server, so that it takes its clients from proxyd instead of "
+    "opening\na port: where it binds port SERVER, it gets those who connect to proxyd's port EDGE.",
+    Options};
+
+constexpr size_t PortsMax = 64;  // libpreload takes no more
+
+std::optional<uint16_t> parse_port(std::string_view text) {
+    uint16_t port = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (error != std::errc() || end != text.data() + text.size() || port == 0) return std::nullopt;
+    return port;
+}
+
+// The port that the server binds.
+std::optional<uint16_t> server_port_of(std::string_view pair) {
+    const size_t equals = pair.find('=');
+    const auto edge = parse_port(pair.substr(0, equals));
+    if (!edge || equals == pair.npos) return edge;
+    return parse_port(pair.substr(equals + 1));
+}
+
+// What is wrong with the options as a whole; "" if nothing is.
+std::string problem_with(const LaunchOptions& options) {
+    if (options.ports.size() > PortsMax) return fmt::format("more than {} ports", PortsMax);
+    for (size_t i = 0; i < options.ports.size(); i++) {
+        const auto server = server_port_of(options.ports[i]);
+        if (!server)
+            return fmt::format("--port {}: want EDGE or EDGE=SERVER, ports from 1 to 65535",
+                               options.ports[i]);
+        for (size_t j = 0; j < i; j++) {
+            if (server_port_of(options.ports[j]) == server)
+                return fmt::format("--port {}: the server's port {} is given twice",
+                                   options.ports[i], *server);
+        }
+    }
+    if (options.action == LaunchOptions::Action::Check && options.command.size() > 1)
+        return fmt::format("--check takes one program, and here is {}", options.command[1]);
+    if (options.action != LaunchOptions::Action::Run) return "";
+    if (options.site.empty()) return "--site is missing";
+    if (options.command.empty()) return "the command to start is missing";
+    return "";
+}
+
+}  // namespace
+
+Result<LaunchOptions, std::string> LaunchOptions::parse(int count, char** arguments) {
+    const auto line = parse_command_line(ProxyrunCommand, count, arguments);
+    if (!line) return Unexpected{line.error()};
+    LaunchOptions options;
+    if (line->has("help") || line->has("version")) {
+        options.action = line->has("help") ? Action::Help : Action::Version;
+        return options;
+    }
+    size_t sites = 0;
+    for (const GivenOption& given : line->options) {
+        if (given.name == "port") options.ports.push_back(given.argument);
+        if (given.name == "site") sites++;
+    }
+    options.site = line->last("site", "");
+    options.takes_over = line->has("takeover");
+    options.traces = line->has("trace");
+    options.command = line->positional;
+    if (line->has("check")) {
+        options.action = Action::Check;
+        options.command.insert(options.command.begin(), std::string(line->last("check", "")));
+    }
+    const std::string problem = sites > 1 ? "--site is given twice" : problem_with(options);
+    if (!problem.empty()) return Unexpected{problem + ", see proxyrun --help"};
+    return options;
+}
+
+std::string proxyrun_help() {
+    return help_text(ProxyrunCommand);
+}
+
+}  // namespace proxyd
