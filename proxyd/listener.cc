@@ -100,8 +100,11 @@ void Listener::stop() {
 }
 
 void Listener::on_readable() noexcept {
-    for (int i = 0; i < AcceptsPerWakeup; i++)
-        if (accept_one() != Accepted::One) return;
+    for (int i = 0; i < AcceptsPerWakeup; i++) {
+        const Accepted outcome = accept_one();
+        if (outcome == Accepted::None) has_told_of_pause_ = false;
+        if (outcome != Accepted::One) return;
+    }
 }
 
 Listener::Accepted Listener::accept_one() {
@@ -146,7 +149,6 @@ void Listener::pause(std::string_view why) {
 void Listener::on_pause_over() noexcept {
     readable_.start(socket_);
     on_readable();
-    if (readable_.is_active()) has_told_of_pause_ = false;
 }
 
 }  // namespace proxyd

@@ -114,7 +114,10 @@ HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t fam
         if (next_sender_ >= senders_.size()) next_sender_ = 0;
         Sender& sender = *senders_[next_sender_];
         if (!sender.suits(family)) {
-            if (Clock::now() >= settled_at_) outcome = better(outcome, HandoffOutcome::WrongFamily);
+            const bool may_come_back =
+                family == AF_INET6 ? ipv6_may_come_back_ : ipv4_may_come_back_;
+            if (!may_come_back && Clock::now() >= settled_at_)
+                outcome = better(outcome, HandoffOutcome::WrongFamily);
             next_sender_++;
             continue;
         }
@@ -180,6 +183,7 @@ void Site::read_directory() {
     looked_at_path_ = Clock::now();
     std::vector<std::unique_ptr<Sender>> senders;
     without_senders_ = HandoffOutcome::Absent;
+    ipv4_may_come_back_ = ipv6_may_come_back_ = false;
 
     const UniqueFd directory = open_directory();
     struct stat status;
@@ -221,12 +225,18 @@ void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file
         senders.push_back(std::move(*known));
         return;
     }
+    const auto label = InstanceLabel::parse(instance);
     Result<UniqueFd> socket = connect_sender(file);
     if (socket) {
-        senders.push_back(std::make_unique<Sender>(*this, file_name, status, *std::move(socket),
-                                                   InstanceLabel::parse(instance)));
+        if ((status.st_mode & S_IWOTH) != 0)
+            log_warning("{}/{} is world-writable: everybody here can inject connections",
+                        directory_, file_name);
+        senders.push_back(
+            std::make_unique<Sender>(*this, file_name, status, *std::move(socket), label));
         return;
     }
+    ipv4_may_come_back_ = ipv4_may_come_back_ || !label || label->suits(AF_INET);
+    ipv6_may_come_back_ = ipv6_may_come_back_ || !label || label->suits(AF_INET6);
     switch (socket.error().number) {
         case EACCES:
             without_senders_ = better(without_senders_, HandoffOutcome::NotPermitted);

@@ -92,6 +92,8 @@ class Site {
     std::string last_taker_;
     HandoffOutcome last_outcome_ = HandoffOutcome::Absent;
     HandoffOutcome without_senders_ = HandoffOutcome::Absent;  // why there are none
+    bool ipv4_may_come_back_ = false;  // there are sockets for that family, if not alive ones
+    bool ipv6_may_come_back_ = false;
     bool needs_reading_ = true;
     dev_t device_ = 0;
     ino_t inode_ = 0;

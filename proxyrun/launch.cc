@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <vector>
 
 namespace proxyd {
 namespace {
@@ -40,6 +42,21 @@ Result<std::string, std::string> usable_site(const std::string& site) {
             "the server runs as (chown USER {0})",
             path, strerror(errno))};
     return canonical(path);
+}
+
+std::string group_warning(const std::string& site_directory) {
+    struct stat status;
+    if (geteuid() == 0 || stat(site_directory.c_str(), &status) != 0 ||
+        (status.st_mode & S_ISGID) != 0 || status.st_gid == getegid())
+        return "";
+    std::vector<gid_t> groups(static_cast<size_t>(std::max(getgroups(0, nullptr), 0)));
+    groups.resize(static_cast<size_t>(
+        std::max(getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
+    if (std::find(groups.begin(), groups.end(), status.st_gid) != groups.end()) return "";
+    return fmt::format(
+        "{0}: this user is not in the directory's group, so proxyd may not be able to send to the "
+        "socket: give the directory the set-group-ID bit (chmod g+s {0})",
+        site_directory);
 }
 
 Result<std::string, std::string> find_library() {

@@ -14,6 +14,11 @@ namespace proxyd {
 // The error is one line for the user, which says what to do.
 Result<std::string, std::string> usable_site(const std::string& site);
 
+// Why proxyd may not be able to send to what this user puts there: the site socket gets the
+// directory's group only if the user is in it, or the directory has the set-group-ID bit. "" if it
+// does.
+std::string group_warning(const std::string& site_directory);
+
 // PROXYD_PRELOAD, or libpreload.so as it lies beside this program in a build or install tree.
 Result<std::string, std::string> find_library();
 

@@ -65,6 +65,8 @@ void set_environment(const LaunchOptions& options, const std::string& site,
 int run(const LaunchOptions& options, const std::string& program) {
     const auto site = usable_site(options.site);
     if (!site) return complain(ExitCode::SystemRefused, site.error());
+    if (const std::string warning = group_warning(*site); !warning.empty())
+        fmt::print(stderr, "proxyrun: warning: {}\n", warning);
     const auto library = find_library();
     if (!library) return complain(ExitCode::SystemRefused, library.error());
 

@@ -24,10 +24,14 @@ using Kind = ProgramVerdict::Kind;
 
 constexpr int ScriptDepthMax = 5;  // as the kernel's limit (execve(2), "Interpreter scripts")
 
+// As execve(2) will see it: access(2) asks for the real user, without capabilities.
+bool may_access(const std::string& path, int mode) {
+    return faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
+}
+
 bool is_executable_file(const std::string& path) {
     struct stat status;
-    return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-           access(path.c_str(), X_OK) == 0;
+    return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && may_access(path, X_OK);
 }
 
 std::string_view next_word(std::string_view& text) {
@@ -123,7 +127,7 @@ ProgramVerdict judge(const ElfFile& elf, const std::string& path) {
 
 std::optional<std::string> find_program(const std::string& program) {
     if (program.find('/') != program.npos) {
-        if (access(program.c_str(), F_OK) != 0) return std::nullopt;
+        if (!may_access(program, F_OK)) return std::nullopt;
         return program;
     }
     const char* const path = getenv("PATH");
@@ -135,7 +139,7 @@ std::optional<std::string> find_program(const std::string& program) {
         const std::string candidate =
             fmt::format("{}/{}", directory.empty() ? "." : directory, program);
         if (is_executable_file(candidate)) return candidate;
-        if (!not_executable && access(candidate.c_str(), F_OK) == 0) not_executable = candidate;
+        if (!not_executable && may_access(candidate, F_OK)) not_executable = candidate;
         if (end == rest.size()) break;
         rest.remove_prefix(end + 1);
     }

@@ -43,7 +43,17 @@ void DirectoryWatch::Subscription::stop() {
     descriptor_ = -1;
 }
 
+void DirectoryWatch::read_now() {
+    while (read_some()) {
+    }
+}
+
 void DirectoryWatch::on_readable() noexcept {
+    read_some();
+}
+
+// False if there was none.
+bool DirectoryWatch::read_some() {
     alignas(inotify_event) char buffer[16 * (sizeof(inotify_event) + NAME_MAX + 1)];
     const ssize_t size = read(inotify_.borrow().number(), buffer, sizeof(buffer));
     for (ssize_t at = 0; at < size;) {
@@ -52,6 +62,7 @@ void DirectoryWatch::on_readable() noexcept {
         tell(event->wd, event->mask, name);
         at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
     }
+    return size > 0;
 }
 
 void DirectoryWatch::tell(int descriptor, uint32_t mask, std::string_view name) {

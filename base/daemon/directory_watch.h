@@ -44,12 +44,13 @@ class DirectoryWatch {
     explicit DirectoryWatch(EventLoop& loop);
     // False when the user's inotify instances are used up (max_user_instances, inotify(7)).
     bool is_open() const { return inotify_.is_open(); }
-    // Calls whoever is concerned by the events that are there already, rather than in the next
-    // round of the loop.
-    void read_now() { on_readable(); }
+    // Calls whoever is concerned by the events that are there already, all of them, rather than in
+    // the next rounds of the loop.
+    void read_now();
 
   private:
     void on_readable() noexcept;
+    bool read_some();
     void tell(int descriptor, uint32_t mask, std::string_view name);
 
     // Several subscriptions may watch one directory: the kernel gives them one descriptor.

@@ -10,6 +10,8 @@ import stat
 import subprocess
 import sys
 
+import pytest
+
 from support import client_hello
 from support.receivers import TlvAlpn, TlvAuthority, TlvUniqueId
 from support.workspace import Port, wait_until
@@ -211,6 +213,20 @@ def test_a_new_instance_takes_over_by_rename(workspace, start):
     assert new.receive().client == client.address
     assert old.receive().client == queued.address
     assert old.is_empty()
+
+
+def test_without_inotify_watches_a_new_instance_is_found_all_the_same(workspace, start):
+    """The user's watches may be used up by others (max_user_watches)."""
+    without = ("unshare", "--user", "--map-root-user", "sh", "-c",
+               'echo 0 > /proc/sys/user/max_inotify_watches && exec "$@"', "sh")
+    if subprocess.run([*without, "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs a user namespace of its own")
+    workspace.inbox("blog")
+    proxyd = start(prefix=without)
+    proxyd.access_line_of(workspace.connect(Get))
+    new = workspace.inbox("blog")
+    client = workspace.connect(Get)
+    assert new.receive().client == client.address
 
 
 def test_a_site_socket_that_was_unlinked_gets_nothing_more(workspace, start, wait_until_accepted):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support.workspace import Port
+from support.workspace import Port, wait_until
 
 Name = "blog.example.org"
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
@@ -19,6 +19,13 @@ def inbox(workspace):
 @pytest.fixture
 def proxyd(workspace, inbox):
     return workspace.start_proxyd(routes={Name: str(workspace.site("blog"))}, hello_bytes_max=4096)
+
+
+def test_a_refused_client_that_never_closes_is_let_go(proxyd, workspace):
+    before = proxyd.descriptors()
+    client = workspace.connect(b"GET / HTTP/1.1\r\nHost: elsewhere.example.org\r\n\r\n")
+    assert client.read_to_end().startswith(b"HTTP/1.1 421 ")
+    wait_until(lambda: proxyd.descriptors() == before)
 
 
 def assert_handed_over(proxyd, inbox, client, head, name=Name):

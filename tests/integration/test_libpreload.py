@@ -181,7 +181,7 @@ def test_an_unusable_site_makes_bind_fail(site, problem, complaint):
         path.mkdir(mode=0o555)
         if os.getuid() == 0:
             site.path.chmod(0o755)
-            command = ["setpriv", "--reuid=65534", "--clear-groups", *command]
+            command = [*support.NOBODY, *command]
     environment = environment_for(site, port, PROXYD_SITE=str(path))
     with running(command, env=environment) as child:
         assert child.stdout.read() == f"new_listener: {complaint}\n"

@@ -12,10 +12,8 @@ import sys
 
 import preload_support as support
 import pytest
-from preload_support import (CLIENT_ADDRESS, LIBRARY, PROXYRUN, make_certificate, new_edge,
+from preload_support import (CLIENT_ADDRESS, LIBRARY, NOBODY, PROXYRUN, make_certificate, new_edge,
                              new_site, request, running)
-
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 @pytest.fixture
@@ -263,6 +261,19 @@ def test_a_site_that_the_user_may_not_write_to(site):
            f"the directory to the user that the server runs as (chown USER {site.path})\n")
 
 
+@pytest.mark.parametrize("mode, warns", [(0o777, True), (0o2777, False)])
+def test_a_site_whose_group_is_another_one(site, mode, warns):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be somebody else")
+    site.path.chmod(mode)
+    finished = subprocess.run([*NOBODY, PROXYRUN, "--site", site.path, "true"], capture_output=True,
+                              text=True)
+    warning = (f"proxyrun: warning: {site.path}: this user is not in the directory's group, so proxyd may "
+               "not be able to send to the socket: give the directory the set-group-ID bit (chmod g+s "
+               f"{site.path})\n")
+    assert (finished.returncode, finished.stderr) == (0, warning if warns else "")
+
+
 # Programs.
 
 
@@ -357,14 +368,11 @@ def test_a_set_user_id_program_is_refused(program):
                   "--no-new-privs, or use a copy without that mode bit")
 
 
-def test_a_program_with_file_capabilities_is_refused(program, tmp_path_factory):
+def test_a_program_with_file_capabilities_is_refused(program):
     if os.getuid() != 0:
         pytest.skip("needs root, to give capabilities to a file")
     path = program()
     subprocess.run([needs("setcap"), "cap_net_bind_service+ep", path], check=True)
-    for directory in path.parents:
-        if directory.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            directory.chmod(0o755)
     asked = [PROXYRUN, "--check", path]
     refused = subprocess.run([*NOBODY, *asked], capture_output=True, text=True)
     assert (refused.returncode, refused.stderr) == (

@@ -2,6 +2,8 @@
 """Which site a name leads to, and which sockets proxyd listens at."""
 
 import os
+import pathlib
+import signal
 import socket
 import subprocess
 
@@ -153,6 +155,21 @@ def test_a_client_meets_a_site_that_was_there_before_it_came(workspace):
         workspace.connect(get_for("elsewhere.example.org"))
         workspace.inbox(f"sites/{name}")
         assert proxyd.access_line_of(workspace.connect(get_for(name)))["reason"] == "sites_exact"
+
+
+def test_lost_events_lose_no_site(workspace):
+    """More changes at once than the kernel keeps events for (max_queued_events, inotify(7))."""
+    proxyd = workspace.start_proxyd(sites=str(workspace.sites))
+    proxyd.access_line_of(workspace.connect(get_for("blog.example.org")))
+    proxyd.signal(signal.SIGSTOP)
+    events = int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    passing = workspace.sites / "passing"
+    for _ in range(events // 2 + 1):
+        passing.touch()
+        passing.unlink()
+    workspace.inbox("sites/blog.example.org")
+    proxyd.signal(signal.SIGCONT)
+    assert proxyd.access_line_of(workspace.connect(get_for("blog.example.org")))["reason"] == "sites_exact"
 
 
 def test_a_link_in_sites_is_not_followed(workspace):

@@ -10,6 +10,7 @@ import ssl
 
 import pytest
 
+from preload_support import NOBODY
 from support.http_clients import Curl, Download, run_tls_client
 from support.processes import DeadlineSeconds
 from support.servers import (Nginx, Node, Python, PythonModule, both_families, certificate_of_servers, files_directory,
@@ -250,7 +251,7 @@ def test_a_server_of_another_user(workspace, curl, server_type):
     for directory in (workspace.site(server_type.kind), workspace.site("nginx-own")):
         shutil.chown(directory, "nobody", "nogroup")
     os.chmod(certificate_of_servers(workspace)[1], 0o644)
-    server = server_type(workspace, launcher=("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"))
+    server = server_type(workspace, launcher=NOBODY)
     assert_sees(curl.request(server), workspace)
     assert {os.stat(path).st_uid for path in server.site_sockets()} == {os.stat(server.site).st_uid}
     assert proxyd.access_line()["verdict"] == "handed_over"

@@ -125,6 +125,20 @@ def test_clients_of_a_site_that_is_down_do_not_keep_others_out(workspace, start,
     assert not any("accepting pauses" in line for line in proxyd.lines)
 
 
+def test_clients_wait_for_the_socket_of_their_family_to_come_back(workspace):
+    """The server's other socket is alive all the time: one for each family, of two processes perhaps."""
+    workspace.inbox("blog", f"{Port}.6-any-{Port}-0.sock")
+    workspace.inbox("blog", f"{Port}.4-any-{Port}-0.sock").close()
+    proxyd = workspace.start_proxyd(routes={Name: str(workspace.path / "blog"),
+                                            "other.example.org": str(workspace.path / "other")})
+    other = workspace.inbox("other")
+    client = workspace.connect(Get)
+    later = workspace.connect(Get.replace(b"blog", b"other"))
+    assert other.receive().client == later.address
+    assert len(proxyd.access_lines()) <= 1  # of the later one: the first one waits
+    assert workspace.inbox("blog", f"{Port}.4-any-{Port}-1.sock").receive().client == client.address
+
+
 def test_clients_of_one_family_do_not_wait_behind_those_of_the_other(workspace):
     """A server may have a socket for each, as nginx has with two `listen` lines."""
     port = free_port("::1")

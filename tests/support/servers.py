@@ -22,7 +22,10 @@ from support.workspace import Port, wait_until
 
 Programs = pathlib.Path(__file__).parent
 # Debian's nginx drops its privileges to another user, and so do the tests' when they have any.
-NginxUser = "user nobody nogroup;" if os.geteuid() == 0 else ""
+# As root nginx gives up its privileges, unless nobody else may pass through the root directory, which is so
+# in some chroots: its workers could open no file then.
+IsRootOpen = os.stat("/").st_mode & 0o001 != 0
+NginxUser = "" if os.geteuid() != 0 else "user nobody nogroup;" if IsRootOpen else "user root;"
 
 
 def is_live_socket(path):
