@@ -7,10 +7,8 @@
 
 namespace proxyd {
 
-ClientPoll::ClientPoll(EventLoop& loop, std::function<void(uint64_t, uint32_t)> ready)
-    : epoll_(UniqueFd::adopt(epoll_create1(EPOLL_CLOEXEC))),
-      ready_(std::move(ready)),
-      readable_(loop, *this) {
+ClientPoll::ClientPoll(EventLoop& loop, Owner& owner)
+    : epoll_(UniqueFd::adopt(epoll_create1(EPOLL_CLOEXEC))), owner_(owner), readable_(loop, *this) {
     if (epoll_.is_open()) readable_.start(epoll_);
 }
 
@@ -40,7 +38,7 @@ void ClientPoll::on_readable() noexcept {
         epoll_wait(epoll_.borrow().number(), events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; i++) {
         const epoll_event& event = events[static_cast<size_t>(i)];
-        ready_(event.data.u64, event.events);
+        owner_.on_client_event(event.data.u64, event.events);
     }
 }
 

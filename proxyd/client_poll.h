@@ -11,15 +11,22 @@
 #include "base/posix/unique_fd.h"
 
 #include <cstdint>
-#include <functional>
 
 namespace proxyd {
 
 class ClientPoll {
   public:
-    // `ready(key, events)`: the client with that key has some of the epoll(7) events. A key may be
-    // stale by then: an earlier call of the same round has ended its session.
-    ClientPoll(EventLoop& loop, std::function<void(uint64_t, uint32_t)> ready);
+    class Owner {
+      public:
+        // The client with that key has some of the epoll(7) events. A key may be stale by then: an
+        // earlier call of the same round has ended its session.
+        virtual void on_client_event(uint64_t key, uint32_t epoll_events) = 0;
+
+      protected:
+        ~Owner() = default;
+    };
+
+    ClientPoll(EventLoop& loop, Owner& owner);
 
     bool is_open() const { return epoll_.is_open(); }
     // Level-triggered. Fails with ENOSPC (max_user_watches) or ENOMEM.
@@ -31,7 +38,7 @@ class ClientPoll {
     void on_readable() noexcept;
 
     UniqueFd epoll_;
-    const std::function<void(uint64_t, uint32_t)> ready_;
+    Owner& owner_;
     ReadWatcher<&ClientPoll::on_readable> readable_;
 };
 

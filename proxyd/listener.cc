@@ -80,12 +80,10 @@ Result<void, std::string> start_listening(const std::vector<ListeningSocket>& so
     return {};
 }
 
-Listener::Listener(EventLoop& loop, ListeningSocket socket, std::function<bool()> has_room,
-                   std::function<void(UniqueFd, const SocketAddress&, const Entrance&)> accepted)
+Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
       entrance_{socket.address, Route{"listener", std::move(socket.site), true}},
-      has_room_(std::move(has_room)),
-      accepted_(std::move(accepted)),
+      owner_(owner),
       readable_(loop, *this),
       pause_(loop, *this) {
     readable_.start(socket_);
@@ -108,7 +106,7 @@ void Listener::on_readable() noexcept {
 }
 
 Listener::Accepted Listener::accept_one() {
-    if (!has_room_()) {
+    if (!owner_.make_room()) {
         pause("no more descriptors are allowed (RLIMIT_NOFILE)");
         return Accepted::NoRoom;
     }
@@ -118,7 +116,8 @@ Listener::Accepted Listener::accept_one() {
     UniqueFd client =
         UniqueFd::adopt(accept4(socket_.borrow().number(), generic, &length, SOCK_CLOEXEC));
     if (client.is_open()) {
-        accepted_(std::move(client), SocketAddress::from_kernel(generic, length), entrance_);
+        owner_.on_accepted(std::move(client), SocketAddress::from_kernel(generic, length),
+                           entrance_);
         return Accepted::One;
     }
     switch (errno) {

@@ -10,7 +10,6 @@
 #include "proxyd/configuration.h"
 #include "proxyd/session.h"
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,9 +32,18 @@ Result<void, std::string> start_listening(const std::vector<ListeningSocket>& so
 
 class Listener {
   public:
-    // `accepted` gets every client; `has_room` says whether another one can be taken at all.
-    Listener(EventLoop& loop, ListeningSocket socket, std::function<bool()> has_room,
-             std::function<void(UniqueFd, const SocketAddress&, const Entrance&)> accepted);
+    class Owner {
+      public:
+        // Whether another client can be taken; makes room for it if need be.
+        virtual bool make_room() = 0;
+        virtual void on_accepted(UniqueFd connection, const SocketAddress& client,
+                                 const Entrance& entrance) = 0;
+
+      protected:
+        ~Owner() = default;
+    };
+
+    Listener(EventLoop& loop, ListeningSocket socket, Owner& owner);
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
 
@@ -53,8 +61,7 @@ class Listener {
 
     UniqueFd socket_;
     const Entrance entrance_;
-    const std::function<bool()> has_room_;
-    const std::function<void(UniqueFd, const SocketAddress&, const Entrance&)> accepted_;
+    Owner& owner_;
     bool has_told_of_pause_ = false;
     ReadWatcher<&Listener::on_readable> readable_;
     TimerWatcher<&Listener::on_pause_over> pause_;

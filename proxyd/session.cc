@@ -196,18 +196,27 @@ Session::Progress Session::enter_site(const RouteMatch& match) {
     site_ = &site;
     state_ = State::AwaitingSite;
     // Whoever waits already is served first.
-    return site.waiting_count(client_family()) > 0 ? await_site(site) : try_site(site);
+    if (site.waiting_count(client_family()) > 0) return await_site(site, HandoffOutcome::Full);
+    return try_site(site);
 }
 
 Session::Progress Session::try_site(Site& site) {
-    if (is_watched_) stop_watching();
-    const HandoffOutcome outcome = offer_to(site);
+    const HandoffOutcome outcome = hand_over_to(site);
+    if (outcome == HandoffOutcome::Taken) return Progress::Done;
     if (outcome == HandoffOutcome::WrongFamily)
         return refuse(Refusal::SiteTrouble, outcome_word(outcome));
-    if (outcome != HandoffOutcome::Taken) return await_site(site);
-    connection_.close();
-    log(Verdict::HandedOver, route_rule_word(rule_));
-    return Progress::Done;
+    return await_site(site, outcome);
+}
+
+// After Taken the session is over.
+HandoffOutcome Session::hand_over_to(Site& site) {
+    if (is_watched_) stop_watching();
+    const HandoffOutcome outcome = offer_to(site);
+    if (outcome == HandoffOutcome::Taken) {
+        connection_.close();
+        log(Verdict::HandedOver, route_rule_word(rule_));
+    }
+    return outcome;
 }
 
 HandoffOutcome Session::offer_to(Site& site) {
@@ -230,12 +239,12 @@ const SocketAddress& Session::local_address() {
     return *local_;
 }
 
-Session::Progress Session::await_site(Site& site) {
+Session::Progress Session::await_site(Site& site, HandoffOutcome outcome) {
     // Only the end of the connection is of interest: half-closed clients still want their answer.
     if (!is_watched_ && !watch_client(0)) return refuse(Refusal::Limit, "sessions_max");
     if (is_linked()) return Progress::Keep;
     const auto wait = services_.configuration.wait_for_site;
-    if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(site.last_outcome()));
+    if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(outcome));
     if (site.waiting_count() >= services_.configuration.pending_max)
         return refuse(Refusal::Limit, "pending_max");
     site.add_waiting(*this);
@@ -290,8 +299,12 @@ Session::Progress Session::deadline_passed() {
     switch (state_) {
         case State::AwaitingHello:
             return refuse(Refusal::TooLate, "hello_timeout", Verdict::TimedOut);
-        case State::AwaitingSite:
-            return refuse(Refusal::SiteTrouble, outcome_word(site_->last_outcome()));
+        case State::AwaitingSite: {
+            // A last try tells the reason, too.
+            const HandoffOutcome outcome = hand_over_to(*site_);
+            if (outcome == HandoffOutcome::Taken) return Progress::Done;
+            return refuse(Refusal::SiteTrouble, outcome_word(outcome));
+        }
         case State::Refusing:
             return Progress::Done;
     }

@@ -77,11 +77,12 @@ class Session : public IntrusiveHook {
     Progress choose_route(const Hello& hello);
     Progress enter_site(const RouteMatch& match);
     Progress try_site(Site& site);
-    Progress await_site(Site& site);
+    Progress await_site(Site& site, HandoffOutcome outcome);
     Progress refuse(Refusal refusal, std::string_view reason, Verdict verdict = Verdict::Rejected);
     Progress drain();
     Progress close_silently(std::string_view reason);
 
+    HandoffOutcome hand_over_to(Site& site);
     HandoffOutcome offer_to(Site& site);
     const SocketAddress& local_address();
     bool watch_client(uint32_t events);

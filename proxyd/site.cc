@@ -95,17 +95,17 @@ Site::~Site() = default;
 
 HandoffOutcome Site::hand_over(BorrowedFd connection, Bytes payload, sa_family_t client_family) {
     read_directory_if_needed();
-    last_outcome_ = offer(connection, payload, client_family);
-    const bool all_have_died = last_outcome_ == HandoffOutcome::Refused && senders_.empty();
-    if (all_have_died || last_outcome_ == HandoffOutcome::WrongFamily) {
+    HandoffOutcome outcome = offer(connection, payload, client_family);
+    const bool all_have_died = outcome == HandoffOutcome::Refused && senders_.empty();
+    if (all_have_died || outcome == HandoffOutcome::WrongFamily) {
         // Successors may be there already, before their event; and those of the wrong family, which
         // were not tried, may have died too: connecting anew tells. (One whose queue is full is
         // watched, and tells by itself.)
         std::erase_if(senders_, [](const auto& sender) { return !sender->is_full(); });
         read_directory();
-        last_outcome_ = offer(connection, payload, client_family);
+        outcome = offer(connection, payload, client_family);
     }
-    return last_outcome_;
+    return outcome;
 }
 
 HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t family) {

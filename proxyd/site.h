@@ -56,7 +56,6 @@ class Site {
     HandoffOutcome hand_over(BorrowedFd connection, Bytes payload, sa_family_t client_family);
     // The file name of the socket that took the last connection, e.g. "443.sock".
     std::string_view last_taker() const { return last_taker_; }
-    HandoffOutcome last_outcome() const { return last_outcome_; }
     const std::string& directory() const { return directory_; }
 
     // Sessions that wait, in the order of their coming; those of IPv4 and of IPv6 each for
@@ -90,7 +89,6 @@ class Site {
     std::vector<std::unique_ptr<Sender>> senders_;
     size_t next_sender_ = 0;
     std::string last_taker_;
-    HandoffOutcome last_outcome_ = HandoffOutcome::Absent;
     HandoffOutcome without_senders_ = HandoffOutcome::Absent;  // why there are none
     bool ipv4_may_come_back_ = false;  // there are sockets for that family, if not alive ones
     bool ipv6_may_come_back_ = false;

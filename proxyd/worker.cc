@@ -40,7 +40,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
                            : std::optional<SitesDirectory>(std::in_place, loop, directory_watch_,
                                                            configuration.sites)),
       routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr),
-      clients_(loop, [this](uint64_t key, uint32_t events) { on_client_event(key, events); }),
+      clients_(loop, *this),
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
       peek_buffer_(configuration.hello_bytes_max),
@@ -72,11 +72,7 @@ void Worker::start(std::vector<ListeningSocket> sockets) {
     for (ListeningSocket& socket : sockets) {
         SocketAddress::Text text;
         log_notice("listening on {}", socket.address.format(text));
-        listeners_.push_back(std::make_unique<Listener>(
-            loop_, std::move(socket), [this] { return make_room(); },
-            [this](UniqueFd connection, const SocketAddress& client, const Entrance& entrance) {
-                on_accepted(std::move(connection), client, entrance);
-            }));
+        listeners_.push_back(std::make_unique<Listener>(loop_, std::move(socket), *this));
     }
 }
 

@@ -24,7 +24,7 @@ namespace proxyd {
 // The message for a `sites` that can't be opened.
 std::string unreadable_sites(const Configuration& configuration, Errno why);
 
-class Worker {
+class Worker final : public Listener::Owner, public ClientPoll::Owner {
   public:
     // Borrows `loop` and `configuration`.
     Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log);
@@ -39,9 +39,10 @@ class Worker {
     void log_summary();
 
   private:
-    bool make_room();
-    void on_accepted(UniqueFd connection, const SocketAddress& client, const Entrance& entrance);
-    void on_client_event(uint64_t key, uint32_t epoll_events);
+    bool make_room() override;
+    void on_accepted(UniqueFd connection, const SocketAddress& client,
+                     const Entrance& entrance) override;
+    void on_client_event(uint64_t key, uint32_t epoll_events) override;
     void on_site_room(Site& site);
     bool resume_first_waiting(Site& site, sa_family_t client_family);
     void on_before_wait() noexcept;

@@ -139,6 +139,20 @@ def test_clients_wait_for_the_socket_of_their_family_to_come_back(workspace):
     assert workspace.inbox("blog", f"{Port}.4-any-{Port}-1.sock").receive().client == client.address
 
 
+def test_a_client_is_told_its_own_reason_not_that_of_the_other_family(workspace):
+    port = free_port("::1")
+    workspace.inbox("blog", f"{port}.4-any-{port}-0.sock").close()
+    ipv6 = workspace.inbox("blog", f"{port}.6-any-{port}-0.sock")
+    proxyd = workspace.start_proxyd(listen=[f"{workspace.address}:{port}", f"[::1]:{port}"], wait_for_site="500ms",
+                                    routes={Name: str(workspace.path / "blog")})
+    client = workspace.connect(Get, port=port)
+    other = workspace.connect(Get, address="::1", port=port)
+    assert ipv6.receive().client == other.address
+    assert client.read_to_end().startswith(b"HTTP/1.1 503 ")
+    line = proxyd.access_line_of(client)
+    assert (line["verdict"], line["reason"]) == ("rejected", "site_refused")
+
+
 def test_clients_of_one_family_do_not_wait_behind_those_of_the_other(workspace):
     """A server may have a socket for each, as nginx has with two `listen` lines."""
     port = free_port("::1")
