@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyrun/launch.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -36,7 +37,8 @@ Result<std::string, std::string> usable_site(const std::string& site) {
         return Unexpected{fmt::format("{}: {}", path, strerror(errno))};
     }
     if (!S_ISDIR(status.st_mode)) return Unexpected{path + " is no directory"};
-    if (access(path.c_str(), R_OK | W_OK | X_OK) != 0)
+    // As bind(2) in the server will be asked: access(2) would ask for the real user.
+    if (faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) != 0)
         return Unexpected{fmt::format(
             "{0}: this user can't put a socket there ({1}): give the directory to the user that "
             "the server runs as (chown USER {0})",
