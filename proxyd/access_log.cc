@@ -117,7 +117,11 @@ void AccessLog::add_text(const AccessRecord& record) {
     append_field(pending_, "name", record.name);
     append_field(pending_, "alpn", record.alpn);
     append_field(pending_, "route", record.route);
-    append_field(pending_, "site", record.site);
+    append_field(pending_, "site", record.site_directory);
+    if (!record.site_socket.empty()) {
+        pending_ += '/';
+        append_escaped(pending_, record.site_socket);
+    }
     append_field(pending_, "verdict", verdict_word(record.verdict));
     append_field(pending_, "reason", record.reason);
     append_field(pending_, "hello_us", record.hello_us);
@@ -138,7 +142,9 @@ void AccessLog::add_json(const AccessRecord& record) {
     line["name"] = escaped_or_null(record.name);
     line["alpn"] = escaped_or_null(record.alpn);
     line["route"] = text_or_null(record.route);
-    line["site"] = text_or_null(record.site);
+    std::string site(record.site_directory);
+    if (!record.site_socket.empty()) site.append("/").append(record.site_socket);
+    line["site"] = text_or_null(site);
     line["verdict"] = verdict_word(record.verdict);
     line["reason"] = text_or_null(record.reason);
     line["hello_us"] = number_or_null(record.hello_us);

@@ -32,7 +32,8 @@ struct AccessRecord {
     std::string_view name;
     std::string_view alpn;
     std::string_view route;
-    std::string_view site;
+    std::string_view site_directory;
+    std::string_view site_socket;  // file name in it
     Verdict verdict = Verdict::Closed;
     std::string_view reason;
     std::optional<int64_t> hello_us;

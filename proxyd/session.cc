@@ -348,12 +348,10 @@ void Session::log(Verdict verdict, std::string_view reason) {
     hello_.alpn.append_to(alpn);
     record.alpn = alpn;
     record.route = route_key_;
-    std::string site;
     if (site_ != nullptr) {
-        site = site_->directory();
-        if (verdict == Verdict::HandedOver) site.append("/").append(site_->last_taker());
+        record.site_directory = site_->directory();
+        if (verdict == Verdict::HandedOver) record.site_socket = site_->last_taker();
     }
-    record.site = site;
     record.verdict = verdict;
     record.reason = reason;
     if (hello_at_) {
