@@ -8,6 +8,7 @@ The built files are found through PROXYD_BUILD (the build directory).
 import array
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -55,11 +56,14 @@ NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-
 
 
 def free_port():
-    """A port that nobody uses, of either family."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        probe.bind(("::", 0))
-        return probe.getsockname()[1]
+    """A port that nobody uses, of either family; below those that the kernel gives to clients, one of
+    whom might get it otherwise while no socket holds it."""
+    while True:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            with contextlib.suppress(OSError):
+                probe.bind(("::", random.randrange(10000, 32768)))
+                return probe.getsockname()[1]
 
 
 def loopback_for(host):

@@ -5,10 +5,12 @@ Tests run at the same time as others, so each has its own address in 127.0.0.0/8
 port on it as everybody else. Waiting is always for something that happens, up to `DeadlineSeconds`.
 """
 
+import contextlib
 import ipaddress
 import itertools
 import os
 import pathlib
+import random
 import shutil
 import socket
 import tempfile
@@ -31,11 +33,13 @@ def own_loopback_address():
 
 
 def free_port(address="::1"):
-    """For addresses of which there is only one; somebody else may take the port meanwhile."""
+    """For addresses of which there is only one; below the ports that the kernel gives to clients, one of
+    whom might get it otherwise before proxyd does."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+            probe.bind((address, random.randrange(10000, 32768)))
+            return probe.getsockname()[1]
 
 
 def wait_until(condition, what="the condition"):
