@@ -113,6 +113,7 @@ def test_proxyd_keeps_no_descriptor_of_a_connection(workspace, start):
 
     one_of_each_kind()
     proxyd.access_line(5)
+    wait_until(lambda: proxyd.tcp_descriptor_count() == 1, "nothing but the listener")
     before = proxyd.descriptors()
     for _ in range(20):
         one_of_each_kind()
