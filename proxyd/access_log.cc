@@ -84,6 +84,7 @@ AccessLog::AccessLog(UniqueFd file, AccessLogFormat format)
 Result<AccessLog> AccessLog::create(const Configuration& configuration, bool may_create) {
     if (configuration.access_log == "stderr") {
         UniqueFd standard_error = UniqueFd::adopt(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
+        if (!standard_error.is_open()) return Unexpected{Errno::last()};
         return AccessLog(std::move(standard_error), configuration.access_log_format);
     }
     // O_NONBLOCK: a named pipe without a reader is an error (ENXIO), not a reason to wait.

@@ -27,7 +27,10 @@ bool overlap(const SocketAddress& a, const SocketAddress& b) {
 
 class Reader {
   public:
-    explicit Reader(std::string_view file) { configuration_.file = file; }
+    explicit Reader(std::string_view file) {
+        configuration_.file = file;
+        configuration_.access_log_place = fmt::format("{}: access_log", file);
+    }
 
     void read(const JsonValue& root) {
         const auto* object = root.as<JsonValue::Object>();

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace proxyd {
 namespace {
@@ -228,7 +229,8 @@ void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file
     const auto label = InstanceLabel::parse(instance);
     Result<UniqueFd> socket = connect_sender(file);
     if (socket) {
-        if ((status.st_mode & S_IWOTH) != 0)
+        // Once: who connects how often is the clients' choice.
+        if ((status.st_mode & S_IWOTH) != 0 && !std::exchange(has_told_of_world_writable_, true))
             log_warning("{}/{} is world-writable: everybody here can inject connections",
                         directory_, file_name);
         senders.push_back(

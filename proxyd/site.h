@@ -93,6 +93,7 @@ class Site {
     bool ipv4_may_come_back_ = false;  // there are sockets for that family, if not alive ones
     bool ipv6_may_come_back_ = false;
     bool needs_reading_ = true;
+    bool has_told_of_world_writable_ = false;
     dev_t device_ = 0;
     ino_t inode_ = 0;
     Clock::time_point looked_at_path_{};

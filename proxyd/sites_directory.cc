@@ -37,6 +37,7 @@ Result<void> SitesDirectory::open() {
     // Watched first, read then: what comes in between is seen twice rather than never.
     if (auto watched = subscription_.start(directory); !watched) return watched;
     directory_ = std::move(directory);
+    retry_.stop();
     read_all();
     return {};
 }

@@ -230,6 +230,19 @@ def test_without_inotify_watches_a_new_instance_is_found_all_the_same(workspace,
     assert new.receive().client == client.address
 
 
+def test_a_world_writable_site_socket_is_told_of_once(workspace, start):
+    inbox = workspace.inbox("blog")
+    os.chmod(workspace.path / "blog" / f"{Port}.sock", 0o666)
+    proxyd = start()
+    for mode in (0o666, 0o667):
+        os.chmod(workspace.path / "blog" / f"{Port}.sock", mode)
+        client = workspace.connect(Get)
+        assert inbox.receive().client == client.address
+        proxyd.access_line_of(client)
+    assert sum(line.endswith(f"blog/{Port}.sock is world-writable: everybody here can inject connections")
+               for line in proxyd.lines) == 1
+
+
 def test_a_site_socket_that_was_unlinked_gets_nothing_more(workspace, start, wait_until_accepted):
     old = workspace.inbox("blog")
     proxyd = start()
