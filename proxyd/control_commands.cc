@@ -139,7 +139,7 @@ std::string problem_with_request(const nlohmann::json& request) {
 ControlCommands::ControlCommands(EventLoop& loop, ControlOperations& operations)
     : operations_(operations), reports_(loop, operations) {}
 
-void ControlCommands::on_worker_report(uint64_t worker, const nlohmann::ordered_json& message) {
+void ControlCommands::on_worker_report(uint64_t worker, const nlohmann::json& message) {
     reports_.on_message(worker, message);
 }
 
@@ -189,7 +189,7 @@ void ControlCommands::on_last_stream_gone() {
     if (!wants_events_ || reports_.is_asking("events")) return;
     wants_events_ = false;
     for (const uint64_t worker : operations_.workers())
-        operations_.send_to_worker(worker, R"({"do":"events","on":false})");
+        operations_.send_to_worker(worker, {{"do", "events"}, {"on", false}});
 }
 
 }  // namespace proxyd

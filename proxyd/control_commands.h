@@ -38,7 +38,7 @@ class ControlCommands final : public ControlSocket::Owner {
     ControlCommands(EventLoop& loop, ControlOperations& operations);
 
     // A message of a worker with the key "report".
-    void on_worker_report(uint64_t worker, const nlohmann::ordered_json& message);
+    void on_worker_report(uint64_t worker, const nlohmann::json& message);
     void on_worker_gone(uint64_t worker);
     // Whether workers are to tell of each session's end; a new one must be told
     // {"do":"events","on":true}.

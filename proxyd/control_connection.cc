@@ -100,7 +100,8 @@ void ControlConnection::take_request(std::string_view line) {
     answer_bytes_ = 0;
     is_answer_too_long_ = false;
     const auto request = nlohmann::json::parse(line, nullptr, false);
-    if (!request.is_object()) return finish(control_error("a request is one JSON object in one line"));
+    if (!request.is_object())
+        return finish(control_error("a request is one JSON object in one line"));
     owner_.on_request(*this, request);
 }
 
@@ -118,8 +119,8 @@ void ControlConnection::finish(std::string_view object) {
     if (stage_ != Stage::Answering) return;
     stage_ = Stage::Reading;
     if (is_answer_too_long_)
-        output_.append(control_error(
-            fmt::format("the answer has more than {} bytes", ControlAnswerBytesMax)));
+        output_.append(
+            control_error(fmt::format("the answer has more than {} bytes", ControlAnswerBytesMax)));
     else
         output_.append(object);
     output_ += '\n';
@@ -174,8 +175,8 @@ void ControlConnection::close() {
 
 void ControlConnection::update_watchers() {
     if (stage_ == Stage::Done) return;
-    const bool wants_input = stage_ == Stage::Streaming ||
-                             (stage_ == Stage::Reading && output_.size() < UnreadBytesMax);
+    const bool wants_input =
+        stage_ == Stage::Streaming || (stage_ == Stage::Reading && output_.size() < UnreadBytesMax);
     const bool reads = wants_input && !has_input_ended_;
     if (!reads)
         readable_.stop();

@@ -3,9 +3,8 @@
 // Putting the control socket into its place. It is bound under another name and renamed, so that it
 // is never there with another mode, never there without somebody who answers, and takes the place
 // of one that a crash has left behind in one step.
-#include "proxyd/control_socket.h"
-
 #include "base/daemon/log.h"
+#include "proxyd/control_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,16 +52,14 @@ UniqueFd stream_socket() {
 }
 
 // Why nothing may be put at that name; "" if there is nothing, or a socket of the dead.
-std::string obstacle_at(BorrowedFd directory, const std::string& name,
-                        const sockaddr_un& address) {
+std::string obstacle_at(BorrowedFd directory, const std::string& name, const sockaddr_un& address) {
     struct stat status;
     if (fstatat(directory.number(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? "" : std::string(errno_text(errno));
     if (!S_ISSOCK(status.st_mode)) return "something else than a socket is there";
     const UniqueFd probe = stream_socket();
     if (!probe.is_open()) return std::string(errno_text(errno));
-    if (connect(probe.borrow().number(), generic(address), sizeof(address)) == 0 ||
-        errno == EAGAIN)
+    if (connect(probe.borrow().number(), generic(address), sizeof(address)) == 0 || errno == EAGAIN)
         return "another proxyd answers there";
     return errno == ECONNREFUSED ? "" : std::string(errno_text(errno));
 }

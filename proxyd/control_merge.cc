@@ -8,7 +8,7 @@
 namespace proxyd {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 // The element of the array `list` whose `key` is `value`; it is added if there is none.
 Json& element_with(Json& list, const char* key, const Json& value) {
@@ -38,7 +38,8 @@ void add_socket(Json& into, const Json& from) {
 
 void add_port(Json& into, const Json& from) {
     const uint64_t waiting = count_field(into, "waiting") + count_field(from, "waiting");
-    const uint64_t oldest = std::max(count_field(into, "waiting_ms"), count_field(from, "waiting_ms"));
+    const uint64_t oldest =
+        std::max(count_field(into, "waiting_ms"), count_field(from, "waiting_ms"));
     const std::string taker = text_field(into, "last_taker");
     if (!into.contains("sockets") || !into["sockets"].is_array()) into["sockets"] = Json::array();
     for (const Json& socket : array_field(from, "sockets"))
@@ -60,8 +61,8 @@ void add_site(Json& into, const Json& from) {
 
 void sort_by(Json& list, const char* key) {
     if (!list.is_array()) return;
-    std::ranges::stable_sort(
-        list, [key](const Json& a, const Json& b) { return a.at(key) < b.at(key); });
+    std::stable_sort(list.begin(), list.end(),
+                     [key](const Json& a, const Json& b) { return a.at(key) < b.at(key); });
 }
 
 void take_over_looked_at_first(std::vector<ReportPart>& parts) {

@@ -14,8 +14,8 @@ namespace proxyd {
 
 // The items that one worker gave, and the fields of its last line.
 struct ReportPart {
-    std::vector<nlohmann::ordered_json> items;
-    nlohmann::ordered_json end = nlohmann::ordered_json::object();
+    std::vector<nlohmann::json> items;
+    nlohmann::json end = nlohmann::json::object();
 };
 
 // `what` is "sites", "sessions" or any other, of which one worker alone was asked. No more than
@@ -31,7 +31,7 @@ ReportPart merge_sites(std::vector<ReportPart> parts, size_t limit);
 ReportPart merge_sessions(std::vector<ReportPart> parts, size_t limit);
 
 // The field if it is there and of that type.
-std::string text_field(const nlohmann::ordered_json& object, const char* key);
-uint64_t count_field(const nlohmann::ordered_json& object, const char* key);
+std::string text_field(const nlohmann::json& object, const char* key);
+uint64_t count_field(const nlohmann::json& object, const char* key);
 
 }  // namespace proxyd

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/control_socket.h"
-
 #include "base/daemon/log.h"
+#include "proxyd/control_socket.h"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -11,8 +10,10 @@
 namespace proxyd {
 namespace {
 
-std::string text_of(const nlohmann::ordered_json& value) {
-    return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+// "ok" stands first, whatever else is in it.
+template <typename Json>
+std::string text_of(const Json& value) {
+    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -30,11 +31,11 @@ bool ControlReply::is_wanted() const {
     return waiting() != nullptr;
 }
 
-bool ControlReply::item(const nlohmann::ordered_json& object) const {
-    return is_wanted() && item(text_of(object));
+bool ControlReply::item(const nlohmann::json& object) const {
+    return is_wanted() && item_text(text_of(object));
 }
 
-bool ControlReply::item(std::string_view object) const {
+bool ControlReply::item_text(std::string_view object) const {
     ControlConnection* const connection = waiting();
     return connection != nullptr && connection->add_item(object);
 }
@@ -43,9 +44,10 @@ void ControlReply::done() const {
     if (ControlConnection* const connection = waiting()) connection->finish("{\"ok\":true}");
 }
 
-void ControlReply::done(nlohmann::ordered_json fields) const {
+void ControlReply::done(const nlohmann::json& fields) const {
     nlohmann::ordered_json end = {{"ok", true}};
-    end.update(fields);
+    for (const auto& [key, value] : fields.items())
+        end[key] = value;
     if (ControlConnection* const connection = waiting()) connection->finish(text_of(end));
 }
 
@@ -64,15 +66,15 @@ void ControlReply::stream() const {
     socket_->make_stream(*connection);
     std::string time;
     append_time(time);
-    connection->add_event(text_of({{"time", time}, {"event", "subscribed"}}));
+    connection->add_event(text_of(nlohmann::json{{"time", time}, {"event", "subscribed"}}));
 }
 
 std::string ControlReply::client_text() const {
     const ControlConnection* const connection = waiting();
     ucred who{};
     socklen_t size = sizeof(who);
-    if (connection == nullptr || getsockopt(connection->socket().number(), SOL_SOCKET, SO_PEERCRED,
-                                            &who, &size) != 0)
+    if (connection == nullptr ||
+        getsockopt(connection->socket().number(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
         return "somebody who has gone";
     return fmt::format("user {}, process {}", who.uid, who.pid);
 }

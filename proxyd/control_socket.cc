@@ -20,8 +20,7 @@ constexpr auto StalledTime = std::chrono::seconds(5);
 // Who may be closed to make room for another: those that expect nothing, or take nothing.
 bool is_expendable(const ControlConnection& connection) {
     if (connection.is_done() || connection.is_abandoned()) return true;
-    if (connection.has_output())
-        return Clock::now() - connection.quiet_since() >= StalledTime;
+    if (connection.has_output()) return Clock::now() - connection.quiet_since() >= StalledTime;
     return !connection.is_answering() && !connection.is_streaming();
 }
 
@@ -81,9 +80,8 @@ ControlConnection& ControlSocket::add(UniqueFd socket) {
 bool ControlSocket::make_room() {
     auto oldest = connections_.end();
     for (auto i = connections_.begin(); i != connections_.end(); ++i)
-        if (is_expendable(*i->second) &&
-            (oldest == connections_.end() ||
-             i->second->quiet_since() < oldest->second->quiet_since()))
+        if (is_expendable(*i->second) && (oldest == connections_.end() ||
+                                          i->second->quiet_since() < oldest->second->quiet_since()))
             oldest = i;
     if (oldest == connections_.end()) return false;
     oldest->second->close();

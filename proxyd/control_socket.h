@@ -35,11 +35,11 @@ class ControlReply {
     // Whether anybody waits for it.
     bool is_wanted() const;
     // A part of the answer. False: nobody wants any more of them.
-    bool item(const nlohmann::ordered_json& object) const;
-    bool item(std::string_view object) const;  // as JSON
+    bool item(const nlohmann::json& object) const;
+    bool item_text(std::string_view object) const;  // as JSON
     // The end of the answer, of which there is one.
     void done() const;
-    void done(nlohmann::ordered_json fields) const;  // an object, which goes on behind "ok"
+    void done(const nlohmann::json& fields) const;  // an object, which goes on behind "ok"
     void fail(std::string_view error) const;
     void fail(std::string_view error, const std::vector<std::string>& details) const;
     // Instead: the client gets what ControlSocket::publish gives, for the rest of its life.
@@ -50,9 +50,7 @@ class ControlReply {
   private:
     friend class ControlSocket;
     ControlReply(ControlSocket& socket, const ControlConnection& connection)
-        : socket_(&socket),
-          connection_(connection.key()),
-          request_(connection.request_number()) {}
+        : socket_(&socket), connection_(connection.key()), request_(connection.request_number()) {}
     ControlConnection* waiting() const;
 
     ControlSocket* socket_ = nullptr;

@@ -14,15 +14,14 @@ void ReportCollector::ask(const ReportRequest& request, const std::vector<uint64
     const uint64_t id = next_id_++;
     Pending& pending = pending_[id];
     pending = {request, reply, Clock::now() + ReportTimeMax, {}, workers, 0};
-    nlohmann::ordered_json message = {{"do", "report"}, {"what", request.what}, {"id", id}};
+    nlohmann::json message = {{"do", "report"}, {"what", request.what}, {"id", id}};
     message.update(request.fields);
     message["limit"] = request.limit;
     bool is_first = true;
     for (const uint64_t worker : workers) {
         // All see the same directories: one of them looks at those that nobody has asked for.
         message["looks"] = std::exchange(is_first, false);
-        const std::string line = message.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-        if (!owner_.send_to_worker(worker, line)) {
+        if (!owner_.send_to_worker(worker, message)) {
             std::erase(pending.awaited, worker);
             pending.silent++;
         }
@@ -31,7 +30,7 @@ void ReportCollector::ask(const ReportRequest& request, const std::vector<uint64
     start_timer();
 }
 
-void ReportCollector::on_message(uint64_t worker, const nlohmann::ordered_json& message) {
+void ReportCollector::on_message(uint64_t worker, const nlohmann::json& message) {
     const uint64_t id = count_field(message, "report");
     const auto found = pending_.find(id);
     if (found == pending_.end()) return;
@@ -80,9 +79,9 @@ void ReportCollector::finish(uint64_t id) {
         if (const std::string error = text_field(part.end, "error"); !error.empty())
             return pending.reply.fail(error);
     ReportPart merged = merge_report(pending.request.what, std::move(parts), pending.request.limit);
-    for (const nlohmann::ordered_json& item : merged.items)
+    for (const nlohmann::json& item : merged.items)
         if (!pending.reply.item(item)) break;
-    nlohmann::ordered_json end = nlohmann::ordered_json::object();
+    nlohmann::json end = nlohmann::json::object();
     for (const char* key : {"next", "omitted"})
         if (merged.end.contains(key)) end[key] = merged.end[key];
     if (pending.silent > 0) end["workers_silent"] = pending.silent;
@@ -106,8 +105,7 @@ void ReportCollector::start_timer() {
     Clock::time_point first = Clock::time_point::max();
     for (const auto& [id, pending] : pending_)
         first = std::min(first, pending.deadline);
-    deadline_.start(
-        std::max<Clock::duration>(first - Clock::now(), std::chrono::milliseconds(1)));
+    deadline_.start(std::max<Clock::duration>(first - Clock::now(), std::chrono::milliseconds(1)));
 }
 
 }  // namespace proxyd

@@ -25,7 +25,7 @@ inline constexpr auto ReportTimeMax = std::chrono::seconds(5);
 
 struct ReportRequest {
     std::string what;
-    nlohmann::ordered_json fields = nlohmann::ordered_json::object();  // for the workers
+    nlohmann::json fields = nlohmann::json::object();  // for the workers
     size_t limit = 1;                                                  // of items in the answer
 };
 
@@ -34,7 +34,7 @@ class ReportCollector {
     class Owner {
       public:
         // False: it can't be sent, for the worker doesn't read or is gone.
-        virtual bool send_to_worker(uint64_t worker, std::string_view line) = 0;
+        virtual bool send_to_worker(uint64_t worker, const nlohmann::json& message) = 0;
 
       protected:
         ~Owner() = default;
@@ -45,7 +45,7 @@ class ReportCollector {
     void ask(const ReportRequest& request, const std::vector<uint64_t>& workers,
              const ControlReply& reply);
     // A message with the key "report".
-    void on_message(uint64_t worker, const nlohmann::ordered_json& message);
+    void on_message(uint64_t worker, const nlohmann::json& message);
     void on_worker_gone(uint64_t worker);
     // Whether an answer is being waited for.
     bool is_asking(std::string_view what) const;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// SiteDirectoryView: what is in a site directory at this moment, for people: each site socket, whose
-// it is, who may send to it, and whether anybody has it open. Used by worker_reports. Unlike Site it
-// keeps nothing and hands nothing over.
+// SiteDirectoryView: what is in a site directory at this moment, for people: each site socket,
+// whose it is, who may send to it, and whether anybody has it open. Used by worker_reports. Unlike
+// Site it keeps nothing and hands nothing over.
 #pragma once
 
 #include "base/handoff/site_socket.h"

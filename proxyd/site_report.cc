@@ -16,7 +16,7 @@
 namespace proxyd {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr size_t SocketsMax = 256;
 // What a queued handoff with a payload of up to 192 bytes takes of its sender's buffer (measured;
@@ -101,7 +101,7 @@ Json& socket_in(Json& sockets, std::string_view file_name) {
 
 void add_site(Json& port, Site& site) {
     uint64_t oldest = 0;
-    for (const sa_family_t family : {AF_INET, AF_INET6})
+    for (const sa_family_t family : {sa_family_t{AF_INET}, sa_family_t{AF_INET6}})
         if (const Session* first = site.first_waiting(family))
             oldest = std::max(oldest, milliseconds_since(first->snapshot().waits_since));
     port["waiting"] = site.waiting_count();

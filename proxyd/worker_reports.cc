@@ -11,7 +11,7 @@
 namespace proxyd {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr uint64_t ItemsMax = 10'000;
 constexpr std::string_view FromSites = "sites/";
@@ -114,7 +114,7 @@ void WorkerReports::report(const nlohmann::json& request) {
         report_routes(request, end);
     else
         end["error"] = "this worker has no such report";
-    line(std::move(end));
+    emit(std::move(end));
 }
 
 void WorkerReports::report_sites(const nlohmann::json& request, Json& end) {
@@ -131,8 +131,8 @@ void WorkerReports::report_sites(const nlohmann::json& request, Json& end) {
     const auto* const directory = subjects_.sites_directory;
     subjects_.sites.for_each([&](Site& site) {
         // A name in `sites` was a client's choice, and a link must not lead elsewhere from there.
-        const bool is_own = directory != nullptr &&
-                            site.directory().starts_with(directory->path() + "/");
+        const bool is_own =
+            directory != nullptr && site.directory().starts_with(directory->path() + "/");
         page.add(site.directory(), !is_own);
     });
     if (looks && directory != nullptr)
@@ -193,9 +193,8 @@ void WorkerReports::report_routes(const nlohmann::json& request, Json& end) {
     const auto* const directory = subjects_.sites_directory;
     if (directory == nullptr) return;
     SitesOnPage names(page.starts_with(FromSites) ? page : "", match, limit - count);
-    directory->for_each([&](const std::string& name) {
-        names.add(std::string(FromSites).append(name), false);
-    });
+    directory->for_each(
+        [&](const std::string& name) { names.add(std::string(FromSites).append(name), false); });
     std::string last = page.starts_with(FromSites) ? page : std::string(FromSites);
     for (const SitesOnPage::Entry& route : names.sites()) {
         if (count++ == limit) {
@@ -210,13 +209,15 @@ void WorkerReports::report_routes(const nlohmann::json& request, Json& end) {
     }
 }
 
-void WorkerReports::item(const Json& object) {
-    line({{"item", object}});
+void WorkerReports::item(Json object) {
+    Json message;
+    message["item"] = std::move(object);
+    emit(std::move(message));
 }
 
-void WorkerReports::line(Json object) {
-    object["report"] = id_;
-    sink_.emit(object.dump(-1, ' ', false, Json::error_handler_t::replace));
+void WorkerReports::emit(Json message) {
+    message["report"] = id_;
+    sink_.emit(message);
 }
 
 }  // namespace proxyd

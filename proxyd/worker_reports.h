@@ -34,7 +34,7 @@ class WorkerReports {
   public:
     class Sink {
       public:
-        virtual void emit(std::string_view line) = 0;  // without the end of line
+        virtual void emit(const nlohmann::json& message) = 0;
 
       protected:
         ~Sink() = default;
@@ -47,14 +47,14 @@ class WorkerReports {
     void report(const nlohmann::json& request);
 
   private:
-    using Json = nlohmann::ordered_json;
+    using Json = nlohmann::json;
 
     void report_sites(const nlohmann::json& request, Json& end);
     void report_sessions(const nlohmann::json& request, Json& end);
     void report_routes(const nlohmann::json& request, Json& end);
 
-    void item(const Json& object);
-    void line(Json object);
+    void item(Json object);
+    void emit(Json message);
 
     const WorkerReportSubjects subjects_;
     Sink& sink_;
@@ -63,7 +63,7 @@ class WorkerReports {
 
 // One site directory as `sites` shows it: what is in it, if it was looked at, and what this worker
 // has of it (`table`).
-nlohmann::ordered_json site_report(const std::string& directory, bool looks, bool follows_links,
+nlohmann::json site_report(const std::string& directory, bool looks, bool follows_links,
                                    const SiteTable& table);
 
 }  // namespace proxyd
