@@ -5,9 +5,9 @@
 // that were seen so far, always from the first one. Used by session; they know nothing of sockets.
 #pragma once
 
+#include "base/handoff/dns_name.h"
 #include "base/posix/byte_reader.h"
 #include "proxyd/alpn_list.h"
-#include "proxyd/dns_name.h"
 
 #include <cstddef>
 #include <optional>
