@@ -56,12 +56,14 @@ constexpr std::array<Option, 3> SiteListOptions = {{Sites, JsonLines, Help}};
 
 constexpr std::array<Subcommand, 12> Subcommands = {{
     {"status",
+     "proxyd, its configuration and its workers",
      {"proxyctl status", "[OPTION]...", "Shows proxyd, its configuration and its workers.",
       CommonOptions},
      0,
      0,
      run_status},
     {"sites",
+     "who listens at each site, and who waits there",
      {"proxyctl sites", "[TEXT] [OPTION]...",
       "Shows who listens at each site, how many clients wait there, and for how long; with TEXT\n"
       "only sites with that text in their path.",
@@ -70,12 +72,14 @@ constexpr std::array<Subcommand, 12> Subcommands = {{
      1,
      run_sites},
     {"sessions",
+     "the clients inside proxyd at the moment",
      {"proxyctl sessions", "[OPTION]...",
       "Shows the clients that are inside proxyd at the moment, the oldest first.", SessionsOptions},
      0,
      0,
      run_sessions},
     {"routes",
+     "which name goes to which site",
      {"proxyctl routes", "[TEXT] [OPTION]...",
       "Shows which name goes to which site; with TEXT only those that have it in them.",
       CommonOptions},
@@ -83,6 +87,7 @@ constexpr std::array<Subcommand, 12> Subcommands = {{
      1,
      run_routes},
     {"explain",
+     "where a client would go, and why",
      {"proxyctl explain", "[NAME] [OPTION]...",
       "Shows where a client that asks for NAME (none: for no name) would go, each rule that is\n"
       "tried for it, and who is there now.",
@@ -91,6 +96,7 @@ constexpr std::array<Subcommand, 12> Subcommands = {{
      1,
      run_explain},
     {"events",
+     "what happens, as it happens",
      {"proxyctl events", "[OPTION]...",
       "Shows what happens, as it happens: each session's end, reloads, upgrades, workers.",
       EventsOptions},
@@ -98,30 +104,35 @@ constexpr std::array<Subcommand, 12> Subcommands = {{
      0,
      run_events},
     {"reload",
+     "put a changed configuration in force",
      {"proxyctl reload", "[OPTION]...",
       "Puts a changed configuration in force, or says all that is wrong with it.", CommonOptions},
      0,
      0,
      run_reload},
     {"upgrade",
+     "replace the running program by the installed one",
      {"proxyctl upgrade", "[OPTION]...",
       "Replaces the running proxyd by the program that is installed now.", CommonOptions},
      0,
      0,
      run_upgrade},
     {"log-level",
+     "how much is logged",
      {"proxyctl log-level", "[LEVEL] [OPTION]...",
       "Shows how much is logged, or changes it until the next start.", CommonOptions},
      0,
      1,
      run_log_level},
     {"metrics",
+     "counters and histograms as Prometheus text",
      {"proxyctl metrics", "[OPTION]...", "Prints counters and histograms as Prometheus text.",
       CommonOptions},
      0,
      0,
      run_metrics},
     {"site add",
+     "make the directory of a site",
      {"proxyctl site add", "NAME --owner USER [OPTION]...",
       "Makes the directory of a site: from then on USER's server may receive clients for NAME, a\n"
       "DNS name or a wildcard such as '*.example.org'. proxyd need not be running.",
@@ -130,6 +141,7 @@ constexpr std::array<Subcommand, 12> Subcommands = {{
      1,
      run_site_add},
     {"site list",
+     "the directories of sites, and what is wrong with them",
      {"proxyctl site list", "[OPTION]...",
       "Shows the directories of sites and what is wrong with them. proxyd need not be running.",
       SiteListOptions},
@@ -182,12 +194,8 @@ std::string overview() {
                                   "Asks and commands a running proxyd.", GlobalOptions};
     std::string text = help_text(Proxyctl);
     text += "\nCommands, each of which has its own --help:\n";
-    for (const Subcommand& each : Subcommands) {
-        const std::string_view summary = each.command.summary;
-        const std::string_view line = summary.substr(0, summary.find_first_of("\n;:"));
-        fmt::format_to(std::back_inserter(text), "  {:<9}  {}{}\n", each.word, line,
-                       line.ends_with('.') ? "" : " ...");
-    }
+    for (const Subcommand& each : Subcommands)
+        fmt::format_to(std::back_inserter(text), "  {:<9}  {}\n", each.word, each.brief);
     return text;
 }
 

@@ -31,8 +31,9 @@ struct Invocation {
 };
 
 struct Subcommand {
-    std::string_view word;  // "status", "site add"
-    Command command;        // named "proxyctl status"
+    std::string_view word;   // "status", "site add"
+    std::string_view brief;  // for the overview
+    Command command;         // named "proxyctl status"
     size_t words_min;
     size_t words_max;
     int (*run)(const Invocation&);
