@@ -25,6 +25,8 @@ std::string show_event(const Json& event) {
     if (event.contains("lost"))
         return fmt::format("... {} events are lost: this reader did not keep up",
                            shown(event, "lost"));
+    if (text_at(event, "event") == "lost")
+        return fmt::format("... {} events are lost: proxyd did not keep up", shown(event, "count"));
     if (text_at(event, "event") == "session") return show_session_event(event);
     std::string line = fmt::format("{} {}", shown(event, "time"), shown(event, "event"));
     for (const auto& [key, value] : event.items())

@@ -34,9 +34,10 @@ constexpr std::array<Field, 3> PageFields = {{
     {"limit", FieldType::Count},
 }};
 constexpr std::array<Field, 1> SessionFields = {{{"limit", FieldType::Count}}};
-constexpr std::array<Field, 5> ExplainFields = {{
+constexpr std::array<Field, 6> ExplainFields = {{
     {"name", FieldType::Text},
     {"port", FieldType::Port},
+    {"listener", FieldType::Text},
     {"alpn", FieldType::TextList},
     {"from", FieldType::Text},
     {"protocol", FieldType::Text},
@@ -141,6 +142,15 @@ ControlCommands::ControlCommands(EventLoop& loop, ControlOperations& operations)
 
 void ControlCommands::on_worker_report(uint64_t worker, const nlohmann::json& message) {
     reports_.on_message(worker, message);
+}
+
+// A worker tells of its sessions, and of nothing else.
+std::string ControlCommands::worker_event(const nlohmann::json& message) {
+    const auto event = message.find("event");
+    if (event == message.end() || !event->is_object()) return "";
+    const std::string kind = text_field(*event, "event");
+    if (kind != "session" && kind != "lost") return "";
+    return event->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 void ControlCommands::on_worker_gone(uint64_t worker) {

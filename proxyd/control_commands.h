@@ -39,6 +39,9 @@ class ControlCommands final : public ControlSocket::Owner {
 
     // A message of a worker with the key "report".
     void on_worker_report(uint64_t worker, const nlohmann::json& message);
+    // A message of a worker with the key "event": for ControlSocket::publish, as JSON; "" if it is
+    // none that a worker may send.
+    static std::string worker_event(const nlohmann::json& message);
     void on_worker_gone(uint64_t worker);
     // Whether workers are to tell of each session's end; a new one must be told
     // {"do":"events","on":true}.

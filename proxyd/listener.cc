@@ -65,8 +65,8 @@ std::vector<ListeningSocket> bind_listening_sockets(const Configuration& configu
                 problems.push_back(refused(listener.place, address, socket.error()));
             } else {
                 const auto local = SocketAddress::local_of(*socket);
-                sockets.push_back(
-                    {*std::move(socket), local ? *local : address, listener.site, listener.place});
+                sockets.push_back({*std::move(socket), local ? *local : address, listener.site,
+                                   listener.place, &listener.access});
             }
         }
     }
@@ -82,7 +82,7 @@ Result<void, std::string> start_listening(const std::vector<ListeningSocket>& so
 
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
-      entrance_{socket.address, Route{"listener", std::move(socket.site), true}},
+      entrance_{socket.address, Route{"listener", std::move(socket.site), true}, socket.access},
       owner_(owner),
       readable_(loop, *this),
       pause_(loop, *this) {

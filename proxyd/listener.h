@@ -20,6 +20,7 @@ struct ListeningSocket {
     SocketAddress address;  // with the port that the kernel chose, if it was to choose
     std::string site;       // the listener's own site directory, or ""
     std::string place;      // "file:line: listen[0]", for messages
+    const AccessLists* access = nullptr;  // the listener's, in the configuration
 };
 
 // Binds all that can be bound, and adds a message ("file:line: listen[0]: cannot listen on ...")

@@ -76,14 +76,13 @@ void raise_descriptor_limit() {
 // Site directories may come later; but a typing error looks the same.
 std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration) {
     std::vector<std::string> warnings;
-    for (const RouteConfiguration& route : configuration.routes) {
+    for (const SitePlace& site : places_of_sites(configuration)) {
         struct stat status;
-        const bool is_there = stat(route.site_directory.c_str(), &status) == 0;
+        const bool is_there = stat(site.directory.c_str(), &status) == 0;
         if (is_there && !S_ISDIR(status.st_mode)) errno = ENOTDIR;
         if (!is_there || !S_ISDIR(status.st_mode))
-            warnings.push_back(fmt::format(
-                "{}:{}: routes.{}: {}: {}; clients wait until it is there", configuration.file,
-                route.line, route.key, route.site_directory, errno_text(errno)));
+            warnings.push_back(fmt::format("{}: {}: {}; clients wait until it is there", site.place,
+                                           site.directory, errno_text(errno)));
     }
     return warnings;
 }
@@ -114,8 +113,8 @@ int fail_at_places(const std::vector<std::string>& problems) {
 // Owns the worker and turns signals into calls.
 class Daemon {
   public:
-    Daemon(const Configuration& configuration, AccessLog access_log)
-        : worker_(loop_, configuration, std::move(access_log)),
+    Daemon(const Configuration& configuration, AccessLog access_log, SourceLimits& source_limits)
+        : worker_(loop_, configuration, std::move(access_log), source_limits, 0),
           terminate_(loop_, *this, SIGTERM),
           interrupt_(loop_, *this, SIGINT),
           hangup_(loop_, *this, SIGHUP),
@@ -169,7 +168,13 @@ int serve(const Configuration& configuration) {
     if (!problems.empty() || !access_log) return fail_at_places(problems);
     for (const std::string& warning : warnings_of_missing_sites(configuration))
         log_warning("{}", warning);
-    Daemon daemon(configuration, *std::move(access_log));
+    Result<SourceLimits> source_limits = SourceLimits::create(
+        SourceLimits::ColumnsUsual,
+        {configuration.source_sessions_max, configuration.source_connections_per_second_max});
+    if (!source_limits)
+        return fail(SystemRefused, fmt::format("cannot get shared memory: {}",
+                                               errno_text(source_limits.error().number)));
+    Daemon daemon(configuration, *std::move(access_log), *source_limits);
     return daemon.run(std::move(sockets));
 }
 

@@ -29,7 +29,8 @@ size_t affordable_sessions() {
 
 }  // namespace
 
-Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log)
+Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
+               SourceLimits& source_limits, size_t source_column)
     : loop_(loop),
       configuration_(configuration),
       sessions_affordable_(affordable_sessions()),
@@ -39,13 +40,14 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
                            ? std::nullopt
                            : std::optional<SitesDirectory>(std::in_place, loop, directory_watch_,
                                                            configuration.sites)),
-      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr),
+      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr,
+              configuration.alpn),
       clients_(loop, *this),
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
       peek_buffer_(configuration.hello_bytes_max),
-      services_{loop,        configuration, routes_,     sites_,      clients_,
-                access_log_, sessions_,     expendable_, peek_buffer_},
+      services_{loop,      configuration, routes_,      sites_,        clients_,     access_log_,
+                sessions_, expendable_,   peek_buffer_, source_limits, source_column},
       before_wait_(loop, *this) {}
 
 std::string unreadable_sites(const Configuration& configuration, Errno why) {
@@ -86,6 +88,13 @@ void Worker::stop() {
     for (const auto& listener : listeners_)
         listener->stop();
     log_notice("stopping, with {} sessions in hand", sessions_.size());
+}
+
+Explanation Worker::explain(const ExplainRequest& request) const {
+    std::vector<const Entrance*> entrances;
+    for (const auto& listener : listeners_)
+        entrances.push_back(&listener->entrance());
+    return proxyd::explain(request, routes_, entrances);
 }
 
 void Worker::log_summary() {

@@ -9,6 +9,7 @@
 #include "proxyd/access_log.h"
 #include "proxyd/client_poll.h"
 #include "proxyd/configuration.h"
+#include "proxyd/explanation.h"
 #include "proxyd/listener.h"
 #include "proxyd/route_table.h"
 #include "proxyd/session_table.h"
@@ -26,8 +27,10 @@ std::string unreadable_sites(const Configuration& configuration, Errno why);
 
 class Worker final : public Listener::Owner, public ClientPoll::Owner {
   public:
-    // Borrows `loop` and `configuration`.
-    Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log);
+    // Borrows all but the log.
+    // `source_column`: this worker's in the source limits.
+    Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
+           SourceLimits& source_limits, size_t source_column);
 
     // Opens what can fail; the error is a whole message.
     Result<void, std::string> prepare();
@@ -35,6 +38,8 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     // Accepts no more, and ends the loop when the sessions in hand are through. The second time:
     // ends it now.
     void stop();
+    // What would become of a client.
+    Explanation explain(const ExplainRequest& request) const;
     // Logs what has been done; after the loop has ended.
     void log_summary();
 

@@ -40,10 +40,10 @@ Json text_or_null(std::string_view text) {
     return text.empty() ? Json(nullptr) : Json(text);
 }
 
-Json escaped_or_null(std::string_view raw) {
+std::string escaped(std::string_view raw) {
     std::string text;
     append_escaped(text, raw);
-    return text_or_null(text);
+    return text;
 }
 
 uint64_t milliseconds(Clock::duration duration) {
@@ -57,7 +57,7 @@ Json session_report(const Session::Snapshot& session, Clock::time_point now) {
             {"client", session.client.format(client)},
             {"listener", session.listener.format(listener)},
             {"protocol", text_or_null(session.protocol)},
-            {"name", escaped_or_null(session.name)},
+            {"name", text_or_null(escaped(session.name))},
             {"state", session.state},
             {"age_ms", milliseconds(now - session.accepted_at)},
             {"waits_ms", milliseconds(now - session.waits_since)},
@@ -96,6 +96,18 @@ class SitesOnPage {
     std::set<Entry> sites_;
 };
 
+Json route_report(const RouteConfiguration& route) {
+    Json report = {{"route", route.key}, {"site", route.site_directory}, {"line", route.line}};
+    if (route.options == nullptr) return report;
+    const AccessLists& access = route.options->access;
+    if (!access.allow.empty()) report["allow"] = access.allow.texts();
+    if (!access.deny.empty()) report["deny"] = access.deny.texts();
+    for (const AlpnRouteConfiguration& alpn : route.options->alpn)
+        report["alpn"].push_back(
+            {{"protocol", escaped(alpn.protocol)}, {"site", alpn.site_directory}});
+    return report;
+}
+
 bool matches(std::string_view match, std::string_view key, std::string_view site) {
     return match.empty() || key.find(match) != key.npos || site.find(match) != site.npos;
 }
@@ -112,6 +124,8 @@ void WorkerReports::report(const nlohmann::json& request) {
         report_sessions(request, end);
     else if (what == "routes")
         report_routes(request, end);
+    else if (what == "explain")
+        report_explanation(request);
     else
         end["error"] = "this worker has no such report";
     emit(std::move(end));
@@ -123,8 +137,14 @@ void WorkerReports::report_sites(const nlohmann::json& request, Json& end) {
     SitesOnPage page(text_in(request, "page"), text_in(request, "match"), limit);
     const Configuration& configuration = subjects_.configuration;
     if (looks) {
-        for (const RouteConfiguration& route : configuration.routes)
+        for (const RouteConfiguration& route : configuration.routes) {
             page.add(route.site_directory, true);
+            if (route.options == nullptr) continue;
+            for (const AlpnRouteConfiguration& alpn : route.options->alpn)
+                page.add(alpn.site_directory, true);
+        }
+        for (const AlpnRouteConfiguration& alpn : configuration.alpn)
+            page.add(alpn.site_directory, true);
         for (const ListenerConfiguration& listener : configuration.listeners)
             page.add(listener.site, true);
     }
@@ -174,39 +194,96 @@ void WorkerReports::report_routes(const nlohmann::json& request, Json& end) {
     const size_t limit = limit_in(request);
     const std::string match = text_in(request, "match");
     const std::string page = text_in(request, "page");
-    const auto& routes = subjects_.configuration.routes;
+    const Configuration& configuration = subjects_.configuration;
+    const size_t routes_count = configuration.routes.size();
     size_t next = 0;
     if (page.starts_with(FromSites))
-        next = routes.size();
+        next = routes_count;
     else
         std::from_chars(page.data(), page.data() + page.size(), next);
+    if (page.empty()) report_other_routes(match);
     size_t count = 0;
-    for (; next < routes.size(); next++) {
-        const RouteConfiguration& route = routes[next];
+    for (; next < routes_count; next++) {
+        const RouteConfiguration& route = configuration.routes[next];
         if (!matches(match, route.key, route.site_directory)) continue;
         if (count++ == limit) {
             end["next"] = std::to_string(next);
             return;
         }
-        item({{"route", route.key}, {"site", route.site_directory}, {"line", route.line}});
+        item(route_report(route));
     }
-    const auto* const directory = subjects_.sites_directory;
-    if (directory == nullptr) return;
-    SitesOnPage names(page.starts_with(FromSites) ? page : "", match, limit - count);
-    directory->for_each(
+    if (subjects_.sites_directory != nullptr)
+        report_routes_in_sites(match, page.starts_with(FromSites) ? page : "", limit - count, end);
+}
+
+// A listener's own site and the `alpn` of all names; there are few of them.
+void WorkerReports::report_other_routes(const std::string& match) {
+    for (const ListenerConfiguration& listener : subjects_.configuration.listeners)
+        if (!listener.site.empty() && matches(match, listener.address_text, listener.site))
+            item({{"route", "listener"},
+                  {"listener", listener.address_text},
+                  {"site", listener.site},
+                  {"line", nullptr}});
+    for (const AlpnRouteConfiguration& alpn : subjects_.configuration.alpn)
+        if (matches(match, alpn.protocol, alpn.site_directory))
+            item({{"route", "alpn/" + escaped(alpn.protocol)},
+                  {"site", alpn.site_directory},
+                  {"line", alpn.line}});
+}
+
+void WorkerReports::report_routes_in_sites(const std::string& match, const std::string& page,
+                                           size_t limit, Json& end) {
+    const SitesDirectory& directory = *subjects_.sites_directory;
+    SitesOnPage names(page, match, limit);
+    directory.for_each(
         [&](const std::string& name) { names.add(std::string(FromSites).append(name), false); });
-    std::string last = page.starts_with(FromSites) ? page : std::string(FromSites);
+    std::string last = page.empty() ? std::string(FromSites) : page;
+    size_t count = 0;
     for (const SitesOnPage::Entry& route : names.sites()) {
         if (count++ == limit) {
             end["next"] = last;
             return;
         }
-        const std::string name = route.directory.substr(FromSites.size());
         item({{"route", route.directory},
-              {"site", directory->path() + "/" + name},
+              {"site", directory.path() + "/" + route.directory.substr(FromSites.size())},
               {"line", nullptr}});
         last = route.directory;
     }
+}
+
+void WorkerReports::report_explanation(const nlohmann::json& request) {
+    ExplainRequest asked;
+    asked.name = text_in(request, "name");
+    asked.port = static_cast<uint16_t>(count_in(request, "port", asked.port));
+    asked.listener = text_in(request, "listener");
+    asked.protocol = text_in(request, "protocol");
+    asked.from = text_in(request, "from");
+    if (const auto alpn = request.find("alpn"); alpn != request.end() && alpn->is_array())
+        for (const nlohmann::json& protocol : *alpn)
+            if (protocol.is_string()) asked.alpn.push_back(protocol.get<std::string>());
+    const Explanation explanation = subjects_.explain(asked);
+    Json steps = Json::array();
+    for (const DecisionStep& step : explanation.steps)
+        steps.push_back({{"rule", step.rule},
+                         {"key", step.key},
+                         {"outcome", step_outcome_word(step.outcome)},
+                         {"text", step.text}});
+    Json report = {{"verdict", explanation.is_rejected ? "rejected" : "handed_over"},
+                   {"reason", explanation.reason},
+                   {"listener", text_or_null(explanation.listener)},
+                   {"route", text_or_null(explanation.route)},
+                   {"site", text_or_null(explanation.site_directory)},
+                   {"port", explanation.port},
+                   {"steps", std::move(steps)}};
+    if (!explanation.is_rejected) {
+        const Json site = site_report(explanation.site_directory, true, explanation.follows_links,
+                                      subjects_.sites);
+        report["directory"] = site["directory"];
+        report["sockets"] = Json::array();
+        for (const Json& port : site["ports"])
+            if (port["port"] == explanation.port) report.update(port);
+    }
+    item(std::move(report));
 }
 
 void WorkerReports::item(Json object) {

@@ -9,12 +9,13 @@
 #pragma once
 
 #include "proxyd/configuration.h"
-#include "proxyd/route_table.h"
+#include "proxyd/explanation.h"
 #include "proxyd/session_table.h"
 #include "proxyd/site_table.h"
 #include "proxyd/sites_directory.h"
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -24,10 +25,10 @@ namespace proxyd {
 // What is reported on; it outlives the reports.
 struct WorkerReportSubjects {
     const Configuration& configuration;
-    const RouteTable& routes;
     const SitesDirectory* sites_directory;  // may be null
     const SiteTable& sites;
     SessionTable& sessions;
+    std::function<Explanation(const ExplainRequest&)> explain;
 };
 
 class WorkerReports {
@@ -52,6 +53,10 @@ class WorkerReports {
     void report_sites(const nlohmann::json& request, Json& end);
     void report_sessions(const nlohmann::json& request, Json& end);
     void report_routes(const nlohmann::json& request, Json& end);
+    void report_other_routes(const std::string& match);
+    void report_routes_in_sites(const std::string& match, const std::string& page, size_t limit,
+                                Json& end);
+    void report_explanation(const nlohmann::json& request);
 
     void item(Json object);
     void emit(Json message);
@@ -64,6 +69,6 @@ class WorkerReports {
 // One site directory as `sites` shows it: what is in it, if it was looked at, and what this worker
 // has of it (`table`).
 nlohmann::json site_report(const std::string& directory, bool looks, bool follows_links,
-                                   const SiteTable& table);
+                           const SiteTable& table);
 
 }  // namespace proxyd
