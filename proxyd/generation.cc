@@ -68,14 +68,13 @@ void add_sites_problem(const Configuration& configuration, Problems& problems) {
 
 std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration) {
     std::vector<std::string> warnings;
-    for (const RouteConfiguration& route : configuration.routes) {
+    for (const SitePlace& site : places_of_sites(configuration)) {
         struct stat status;
-        const bool is_there = stat(route.site_directory.c_str(), &status) == 0;
+        const bool is_there = stat(site.directory.c_str(), &status) == 0;
         if (is_there && !S_ISDIR(status.st_mode)) errno = ENOTDIR;
         if (!is_there || !S_ISDIR(status.st_mode))
-            warnings.push_back(fmt::format(
-                "{}:{}: routes.{}: {}: {}; clients wait until it is there", configuration.file,
-                route.line, route.key, route.site_directory, errno_text(errno)));
+            warnings.push_back(fmt::format("{}: {}: {}; clients wait until it is there", site.place,
+                                           site.directory, errno_text(errno)));
     }
     return warnings;
 }

@@ -16,6 +16,7 @@ struct ListeningSocket {
     UniqueFd socket;
     SocketAddress address;  // with the port that the kernel chose, if it was to choose
     std::string site;       // the listener's own site directory, or ""
+    const AccessLists* access = nullptr;  // the listener's, in the configuration
 };
 
 class Listener {

@@ -85,6 +85,8 @@ int serve(std::string file, Program program) {
     if (!inherited) return fail(SystemRefused, inherited.error());
     raise_descriptor_limit();
     Supervisor supervisor(std::move(file), std::move(program));
+    if (const auto prepared = supervisor.prepare(); !prepared)
+        return fail(SystemRefused, prepared.error());
     return supervisor.run(*std::move(inherited));
 }
 

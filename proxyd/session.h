@@ -22,6 +22,7 @@
 #include "proxyd/refusal.h"
 #include "proxyd/route_table.h"
 #include "proxyd/site_table.h"
+#include "proxyd/source_limits.h"
 
 #include <array>
 #include <cstdint>
@@ -46,12 +47,15 @@ struct SessionServices {
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
     const uint32_t run_number;           // different for each worker ever
     const size_t pending_max;            // of this worker
+    SourceLimits& source_limits;
+    const size_t source_column;  // this worker's in them
 };
 
 // Where a session came in; lives as long as the worker.
 struct Entrance {
     SocketAddress address;  // of the listener
     Route site;             // the listener's own site; its site_directory is "" without one
+    const AccessLists* access = nullptr;  // who may come in; null: everybody
 };
 
 class Session : public IntrusiveHook {
@@ -74,6 +78,8 @@ class Session : public IntrusiveHook {
   private:
     enum class State { AwaitingHello, AwaitingSite, Refusing };
 
+    Progress come_in();
+    Progress turn_away(Refusal refusal, std::string_view reason);
     Progress look_at_hello(uint32_t epoll_events);
     Progress await_hello(size_t bytes_min);
     Progress choose_route(const Hello& hello);
@@ -121,6 +127,7 @@ class Session : public IntrusiveHook {
     size_t receive_low_water_ = 1;
     bool is_watched_ = false;
     bool is_expendable_ = false;
+    bool is_counted_ = false;  // in the source limits
     TimerWatcher<&Session::on_deadline> deadline_;
     TimerWatcher<&Session::on_look_again> look_again_;
 };

@@ -56,6 +56,15 @@ Supervisor::Supervisor(std::string configuration_file, Program program)
       user_signal_2_(loop_, *this, SIGUSR2),
       child_(loop_, *this, SIGCHLD) {}
 
+Result<void, std::string> Supervisor::prepare() {
+    Result<SourceLimits> limits = SourceLimits::create(SourceLimits::ColumnsUsual, {});
+    if (!limits)
+        return Unexpected{fmt::format("cannot get memory to share with workers: {}",
+                                      errno_text(limits.error().number))};
+    source_limits_ = *std::move(limits);
+    return {};
+}
+
 int Supervisor::run(std::optional<InheritedState> inherited) {
     let_signals_in();
     if (inherited) {
@@ -80,8 +89,9 @@ void Supervisor::adopt(InheritedState& inherited) {
     current_->text = inherited.configuration_text;
     last_run_number_ = inherited.run_number;
     for (InheritedWorker& worker : inherited.workers) {
-        workers_.push_back(std::make_unique<WorkerProcess>(
-            loop_, *this, std::move(worker.channel), worker.pid, worker.index, current_->number));
+        workers_.push_back(std::make_unique<WorkerProcess>(loop_, *this, std::move(worker.channel),
+                                                           worker.pid, worker.index,
+                                                           current_->number, std::nullopt));
         workers_.back()->set_state(State::Serving);
     }
     on_child();  // some may have ended while nobody was told
@@ -266,14 +276,31 @@ StateToPass Supervisor::state_to_pass() const {
     return state;
 }
 
+std::optional<size_t> Supervisor::free_column() const {
+    for (size_t column = 0; column < SourceLimits::ColumnsUsual; column++)
+        if (std::ranges::none_of(
+                workers_, [&](const auto& worker) { return worker->source_column() == column; }))
+            return column;
+    return std::nullopt;
+}
+
 bool Supervisor::start_worker(const Generation& generation, size_t index, bool is_replacement) {
-    const WorkerSetup setup{generation.configuration,
-                            generation.addresses,
-                            generation.user,
-                            generation.access_log,
-                            index,
-                            ++last_run_number_,
-                            is_replacement};
+    const std::optional<size_t> column = free_column();
+    if (!column) {
+        errno = EAGAIN;
+        return false;
+    }
+    source_limits_->set_maxima({generation.configuration.source_sessions_max,
+                                generation.configuration.source_connections_per_second_max});
+    const WorkerSetup setup{.configuration = generation.configuration,
+                            .addresses = generation.addresses,
+                            .user = generation.user,
+                            .access_log = generation.access_log,
+                            .index = index,
+                            .run_number = ++last_run_number_,
+                            .source_limits = *source_limits_,
+                            .source_column = *column,
+                            .is_replacement = is_replacement};
     auto worker = WorkerProcess::start(loop_, *this, setup, generation.number);
     if (!worker) {
         errno = worker.error().number;
@@ -311,15 +338,20 @@ void Supervisor::replace_missing_workers() {
 void Supervisor::on_child() noexcept {
     int status;
     if (trial_ && waitpid(trial_->pid, &status, WNOHANG) == trial_->pid) on_trial_end(status);
-    std::vector<std::pair<std::unique_ptr<WorkerProcess>, int>> ended;
-    for (auto& worker : workers_) {
-        if (waitpid(worker->pid(), &status, WNOHANG) != worker->pid()) continue;
-        worker->channel().receive_now();
-        ended.emplace_back(std::move(worker), status);
-    }
-    std::erase(workers_, nullptr);
+    std::vector<std::pair<WorkerProcess*, int>> ended;
+    for (const auto& worker : workers_)
+        if (waitpid(worker->pid(), &status, WNOHANG) == worker->pid())
+            ended.emplace_back(worker.get(), status);
     for (const auto& [worker, end_status] : ended)
-        on_worker_end(*worker, end_status);
+        worker->channel().receive_now();
+    for (const auto& [worker, end_status] : ended) {
+        if (worker->source_column()) source_limits_->forget_worker(*worker->source_column());
+        const auto place =
+            std::ranges::find(workers_, worker, &std::unique_ptr<WorkerProcess>::get);
+        const std::unique_ptr<WorkerProcess> owned = std::move(*place);
+        workers_.erase(place);
+        on_worker_end(*owned, end_status);
+    }
     if (stop_requests_ > 0 && workers_.empty()) loop_.stop();
 }
 

@@ -34,6 +34,8 @@ class Supervisor final : public Channel::Owner {
 
     Supervisor(std::string configuration_file, Program program);
 
+    // Takes the memory that workers share; the error is a whole message.
+    Result<void, std::string> prepare();
     // Runs until it is told to stop; the exit code. With `inherited` it goes on where the program
     // before it has stopped.
     int run(std::optional<InheritedState> inherited);
@@ -68,6 +70,7 @@ class Supervisor final : public Channel::Owner {
     StateToPass state_to_pass() const;
 
     // Workers.
+    std::optional<size_t> free_column() const;
     bool start_worker(const Generation& generation, size_t index, bool is_replacement);
     void replace_missing_workers();
     void on_restart() noexcept { replace_missing_workers(); }
@@ -101,6 +104,7 @@ class Supervisor final : public Channel::Owner {
         RestartBackoff backoff;
         Clock::time_point next_start{};
     };
+    std::optional<SourceLimits> source_limits_;
     std::vector<Slot> slots_;  // by a worker's index
     WorkerCounts counts_{};    // of workers that have ended
 

@@ -34,19 +34,19 @@ size_t share(size_t limit, size_t workers) {
 
 }  // namespace
 
-Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
-               uint32_t run_number)
+Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResources resources)
     : loop_(loop),
       configuration_(configuration),
       sessions_max_(share(configuration.sessions_max, configuration.workers)),
       sessions_affordable_(affordable_sessions()),
-      access_log_(std::move(access_log)),
+      access_log_(std::move(resources.access_log)),
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
                            ? std::nullopt
                            : std::optional<SitesDirectory>(std::in_place, loop, directory_watch_,
                                                            configuration.sites)),
-      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr),
+      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr,
+              configuration.alpn),
       clients_(loop, *this),
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
@@ -60,8 +60,10 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
                 sessions_,
                 expendable_,
                 peek_buffer_,
-                run_number,
-                share(configuration.pending_max, configuration.workers)},
+                resources.run_number,
+                share(configuration.pending_max, configuration.workers),
+                resources.source_limits,
+                resources.source_column},
       before_wait_(loop, *this) {}
 
 std::string unreadable_sites(const Configuration& configuration, Errno why) {
@@ -105,6 +107,13 @@ void Worker::end_now() {
 
 void Worker::replace_access_log(UniqueFd file) {
     access_log_.replace(std::move(file));
+}
+
+Explanation Worker::explain(const ExplainRequest& request) const {
+    std::vector<const Entrance*> entrances;
+    for (const auto& listener : listeners_)
+        entrances.push_back(&listener->entrance());
+    return proxyd::explain(request, routes_, entrances);
 }
 
 WorkerCounts Worker::counts() const {

@@ -10,6 +10,7 @@
 #include "proxyd/access_log.h"
 #include "proxyd/client_poll.h"
 #include "proxyd/configuration.h"
+#include "proxyd/explanation.h"
 #include "proxyd/listener.h"
 #include "proxyd/route_table.h"
 #include "proxyd/session_table.h"
@@ -26,14 +27,21 @@ namespace proxyd {
 // Sessions, and those of each verdict in their order; how often the loop has woken up.
 using WorkerCounts = std::array<uint64_t, 6>;
 
+// What main gives to one worker.
+struct WorkerResources {
+    AccessLog access_log;
+    uint32_t run_number;  // different for each worker ever: part of its sessions' ids
+    SourceLimits& source_limits;
+    size_t source_column;  // its own in them
+};
+
 // The message for a `sites` that can't be opened.
 std::string unreadable_sites(const Configuration& configuration, Errno why);
 
 class Worker final : public Listener::Owner, public ClientPoll::Owner {
   public:
-    // Borrows `loop` and `configuration`. `run_number` is part of the sessions' ids.
-    Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
-           uint32_t run_number);
+    // Borrows `loop` and `configuration`.
+    Worker(EventLoop& loop, const Configuration& configuration, WorkerResources resources);
 
     // Opens what can fail; the error is a whole message. A worker that replaces another one goes
     // on without a `sites` that can't be read, until it can.
@@ -48,6 +56,8 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     void replace_access_log(UniqueFd file);
     void flush_log() { access_log_.flush(); }
     WorkerCounts counts() const;
+    // What would become of a client.
+    Explanation explain(const ExplainRequest& request) const;
 
   private:
     bool make_room() override;

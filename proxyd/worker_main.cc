@@ -37,7 +37,9 @@ class WorkerMain final : public Channel::Owner {
                std::vector<ListeningSocket> sockets)
         : setup_(setup),
           sockets_(std::move(sockets)),
-          worker_(loop_, setup.configuration, std::move(access_log), setup.run_number),
+          worker_(
+              loop_, setup.configuration,
+              {std::move(access_log), setup.run_number, setup.source_limits, setup.source_column}),
           channel_(loop_, std::move(channel), *this),
           terminate_signal_(make_terminate_signal()),
           terminate_(loop_, *this) {
@@ -115,7 +117,8 @@ std::vector<ListeningSocket> own_sockets(const WorkerSetup& setup) {
         for (size_t i = setup.index; i < listening.sockets.size(); i += setup.configuration.workers)
             sockets.push_back({UniqueFd::adopt(listening.sockets[i]->borrow().number()),
                                listening.address,
-                               setup.configuration.listeners[listening.listener].site});
+                               setup.configuration.listeners[listening.listener].site,
+                               &setup.configuration.listeners[listening.listener].access});
     return sockets;
 }
 

@@ -17,7 +17,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, Cha
     if (pid < 0) return Unexpected{Errno::last()};
     if (pid == 0) run_worker(setup, std::move(ends->second));
     return std::make_unique<WorkerProcess>(loop, owner, std::move(ends->first), pid, setup.index,
-                                           generation);
+                                           generation, setup.source_column);
 }
 
 void WorkerProcess::go() {

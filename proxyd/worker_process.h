@@ -15,10 +15,12 @@
 #include "proxyd/configuration.h"
 #include "proxyd/listening_sockets.h"
 #include "proxyd/privileges.h"
+#include "proxyd/source_limits.h"
 
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace proxyd {
@@ -29,8 +31,10 @@ struct WorkerSetup {
     const ListeningAddresses& addresses;
     const WorkerUser& user;
     BorrowedFd access_log;
-    size_t index = 0;             // from 0 to configuration.workers - 1
-    uint32_t run_number = 0;      // different for every worker ever: part of its sessions' ids
+    size_t index = 0;         // from 0 to configuration.workers - 1
+    uint32_t run_number = 0;  // different for every worker ever
+    SourceLimits& source_limits;
+    size_t source_column = 0;
     bool is_replacement = false;  // of one that died: has to cope with what has gone meanwhile
 };
 
@@ -44,14 +48,17 @@ class WorkerProcess {
                                                         uint64_t generation);
     // One that exists, at the other end of `channel`.
     WorkerProcess(EventLoop& loop, Channel::Owner& owner, UniqueFd channel, pid_t pid, size_t index,
-                  uint64_t generation)
+                  uint64_t generation, std::optional<size_t> source_column)
         : pid_(pid),
           index_(index),
           generation_(generation),
+          source_column_(source_column),
           channel_(loop, std::move(channel), owner) {}
 
     pid_t pid() const { return pid_; }
     size_t index() const { return index_; }
+    // Its own in the source limits; none for a worker that an earlier program has started.
+    std::optional<size_t> source_column() const { return source_column_; }
     uint64_t generation() const { return generation_; }
     State state() const { return state_; }
     Channel& channel() { return channel_; }
@@ -70,6 +77,7 @@ class WorkerProcess {
     pid_t pid_;
     size_t index_;
     uint64_t generation_;
+    std::optional<size_t> source_column_;
     State state_ = State::Starting;
     int pings_unanswered_ = 0;
     Clock::time_point started_at_ = Clock::now();
