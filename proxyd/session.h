@@ -45,6 +45,8 @@ struct SessionServices {
     SessionTable& sessions;
     IntrusiveList<Session>& expendable;  // whoever goes first when room is needed, in that order
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
+    const uint32_t run_number;           // different for each worker ever
+    const size_t pending_max;            // of this worker
     SourceLimits& source_limits;
     const size_t source_column;  // this worker's in them
 };
