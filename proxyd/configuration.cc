@@ -36,6 +36,7 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"workers", read_workers},
     {"worker_timeout", read_worker_timeout},
     {"user", read_user},
+    {"control", read_control},
 });
 // clang-format on
 
@@ -104,6 +105,7 @@ std::string print_configuration(const Configuration& configuration) {
     print_limits(configuration, out);
     print_logs(configuration, out);
     print_processes(configuration, out);
+    print_control(configuration, out);
     return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

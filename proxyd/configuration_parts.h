@@ -66,6 +66,11 @@ void read_access_log_format(ConfigurationReader& reader, const JsonMember& membe
                             Configuration& configuration);
 void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
 
+// configuration_control.cc
+void read_control(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
+void print_control(const Configuration& configuration, nlohmann::ordered_json& out);
+
 // configuration_processes.cc
 size_t default_workers();
 void read_workers(ConfigurationReader& reader, const JsonMember& member,

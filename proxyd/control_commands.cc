@@ -165,13 +165,13 @@ void ControlCommands::on_request(const ControlReply& reply, const nlohmann::json
 
 void ControlCommands::run(std::string_view command, const nlohmann::json& request,
                           const ControlReply& reply) {
-    if (command == "status") return operations_.status(reply);
-    if (command == "reload") return operations_.reload(reply);
-    if (command == "upgrade") return operations_.upgrade(reply);
-    if (command == "metrics") return operations_.metrics(reply);
+    if (command == "status") return operations_.answer_status(reply);
+    if (command == "reload") return operations_.answer_reload(reply);
+    if (command == "upgrade") return operations_.answer_upgrade(reply);
+    if (command == "metrics") return operations_.answer_metrics(reply);
     if (command == "log-level") {
         const auto level = request.find("level");
-        return operations_.log_level(
+        return operations_.answer_log_level(
             level == request.end() ? std::nullopt : std::optional(level->get<std::string>()),
             reply);
     }

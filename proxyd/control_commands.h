@@ -19,12 +19,13 @@ namespace proxyd {
 // What only the process that supervises can do. Each answers through `reply`, now or later.
 class ControlOperations : public ReportCollector::Owner {
   public:
-    virtual void status(const ControlReply& reply) = 0;
-    virtual void reload(const ControlReply& reply) = 0;
-    virtual void upgrade(const ControlReply& reply) = 0;
+    virtual void answer_status(const ControlReply& reply) = 0;
+    virtual void answer_reload(const ControlReply& reply) = 0;
+    virtual void answer_upgrade(const ControlReply& reply) = 0;
     // No level: tells the one in force.
-    virtual void log_level(const std::optional<std::string>& level, const ControlReply& reply) = 0;
-    virtual void metrics(const ControlReply& reply) = 0;
+    virtual void answer_log_level(const std::optional<std::string>& level,
+                                  const ControlReply& reply) = 0;
+    virtual void answer_metrics(const ControlReply& reply) = 0;
 
     // The workers that serve clients, of the newest generation first.
     virtual std::vector<uint64_t> workers() = 0;
@@ -46,6 +47,8 @@ class ControlCommands final : public ControlSocket::Owner {
     // Whether workers are to tell of each session's end; a new one must be told
     // {"do":"events","on":true}.
     bool wants_events() const { return wants_events_; }
+    // There are streams that came from the process that was here before.
+    void expect_events() { wants_events_ = true; }
 
   private:
     void on_request(const ControlReply& reply, const nlohmann::json& request) override;

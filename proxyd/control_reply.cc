@@ -69,6 +69,12 @@ void ControlReply::stream() const {
     connection->add_event(text_of(nlohmann::json{{"time", time}, {"event", "subscribed"}}));
 }
 
+std::optional<BorrowedFd> ControlReply::client() const {
+    const ControlConnection* const connection = waiting();
+    if (connection == nullptr || connection->has_output()) return std::nullopt;
+    return connection->socket();
+}
+
 std::string ControlReply::client_text() const {
     const ControlConnection* const connection = waiting();
     ucred who{};

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -46,6 +47,8 @@ class ControlReply {
     void stream() const;
     // Who asks, for the log: "user 0, process 4711".
     std::string client_text() const;
+    // Its socket, if nothing is on its way to it, so that another process can answer.
+    std::optional<BorrowedFd> client() const;
 
   private:
     friend class ControlSocket;
@@ -74,28 +77,25 @@ class ControlSocket final : public ControlConnection::Owner {
     // is what is wrong, without the path: "another proxyd answers there".
     static Result<UniqueFd, std::string> listen_at(const std::string& path);
 
-    // `listening` comes from listen_at, or from the process that was here before.
-    ControlSocket(EventLoop& loop, Owner& owner, UniqueFd listening);
+    ControlSocket(EventLoop& loop, Owner& owner);
     ControlSocket(const ControlSocket&) = delete;
     ControlSocket& operator=(const ControlSocket&) = delete;
     ~ControlSocket();
+
+    // From now on clients come in at `listening`, and nowhere else; nowhere at all if it isn't
+    // open. It comes from listen_at, or from the process that was here before.
+    void listen_on(UniqueFd listening);
 
     // An event, an object as JSON, to all who take events.
     void publish(std::string_view object);
     size_t stream_count() const;
 
-    // For an upgrade, and for children that keep none of it: the listening socket, and the clients
-    // that can be carried over: nothing is on its way to them. `is_stream` tells what they were.
-    struct Client {
-        BorrowedFd socket;
-        bool is_stream;
-    };
+    // For an upgrade: what the next process goes on with.
     BorrowedFd listening() const { return listening_; }
-    std::vector<Client> clients_at_rest() const;
-    // A client of the process that was here before. What isn't a stream waits for an answer.
-    ControlReply adopt(UniqueFd client, bool is_stream);
-    // In a child after fork: closes all descriptors, and touches nothing else.
-    void close_all();
+    std::vector<BorrowedFd> streams() const;
+    void adopt_stream(UniqueFd client);
+    // A client that waits for an answer.
+    ControlReply adopt(UniqueFd client);
 
   private:
     friend class ControlReply;

@@ -76,6 +76,7 @@ int Supervisor::run(std::optional<InheritedState> inherited) {
     }
     if (task_ == Task::None && current_ == nullptr) return exit_code_;
     loop_.run();
+    if (!is_trial_) remove_control();
     if (current_ != nullptr && !is_trial_) log_summary();
     return exit_code_;
 }
@@ -94,6 +95,7 @@ void Supervisor::adopt(InheritedState& inherited) {
                                                            current_->number, std::nullopt));
         workers_.back()->set_state(State::Serving);
     }
+    adopt_control(inherited.control);
     on_child();  // some may have ended while nobody was told
 }
 
@@ -119,6 +121,8 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
                                    current_ ? current_->addresses : ListeningAddresses{});
     if (!next) return give_next_up(next.error());
     next_ = *std::move(next);
+    if (Problems problems = open_next_control(); !problems.empty())
+        return give_next_up(std::move(problems));
     task_late_.start(StartTimeMax);
     for (size_t index = 0; index < next_->configuration.workers; index++)
         if (!start_worker(*next_, index, false))
@@ -155,6 +159,8 @@ void Supervisor::put_next_in_force() {
         return give_next_up({listening.error()});
 
     current_ = std::move(next_);
+    current_since_ = Clock::now();
+    put_next_control_in_force();
     slots_.resize(current_->configuration.workers);
     for (const auto& worker : workers_) {
         if (worker->generation() == current_->number)
@@ -183,6 +189,7 @@ void Supervisor::give_next_up(Problems problems) {
             worker->set_state(State::Draining);
             worker->kill();
         }
+        give_next_control_up();
         next_.reset();
     }
     finish_task(problems);
@@ -216,6 +223,8 @@ void Supervisor::finish_task(const Problems& problems) {
             log_notice("upgraded: version {}, process {}, workers {}", PROXYD_VERSION, getpid(),
                        current_->configuration.workers);
     }
+    if (task == Task::Reload || task == Task::Upgrade)
+        tell_of_task(task == Task::Reload ? "reload" : "upgrade", problems);
     for (const Done& done : std::exchange(task_done_, {}))
         if (done) done(problems);
     if (stop_requests_ > 0) return;
@@ -270,7 +279,8 @@ void Supervisor::become_the_new_program() {
 }
 
 StateToPass Supervisor::state_to_pass() const {
-    StateToPass state{current_->text, current_->addresses, {}, last_generation_, last_run_number_};
+    StateToPass state{current_->text,   current_->addresses, {},
+                      last_generation_, last_run_number_,    control_to_pass()};
     for (const auto& worker : workers_)
         state.workers.push_back({worker->pid(), worker->index(), worker->channel().socket()});
     return state;
@@ -307,6 +317,8 @@ bool Supervisor::start_worker(const Generation& generation, size_t index, bool i
         return false;
     }
     workers_.push_back(*std::move(worker));
+    if (is_replacement) restarts_++;
+    tell_of_worker(*workers_.back(), "started");
     return true;
 }
 
@@ -356,6 +368,8 @@ void Supervisor::on_child() noexcept {
 }
 
 void Supervisor::on_worker_end(WorkerProcess& worker, int status) {
+    control_commands_.on_worker_gone(static_cast<uint64_t>(worker.pid()));
+    tell_of_worker(worker, WIFSIGNALED(status) ? "killed" : "ended", end_text(status));
     if (next_ != nullptr && worker.generation() == next_->number) {
         give_next_up({fmt::format("worker {} (process {}) {} before it was ready", worker.index(),
                                   worker.pid(), end_text(status))});
@@ -393,9 +407,10 @@ WorkerProcess* Supervisor::worker_of(const Channel& channel) const {
 
 void Supervisor::on_message(Channel& channel, const nlohmann::json& message, UniqueFd) {
     WorkerProcess* const worker = worker_of(channel);
-    if (worker == nullptr) return;
+    if (worker == nullptr || on_control_message(*worker, message)) return;
     const std::string what = message.value("is", "");
     if (what == "ready") {
+        tell_worker_of_events(*worker);
         start_next_if_ready(*worker);
     } else if (what == "failed") {
         const std::string why = message.value("why", "");

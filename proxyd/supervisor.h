@@ -12,8 +12,10 @@
 
 #include "base/daemon/event_loop.h"
 #include "proxyd/channel.h"
+#include "proxyd/control_commands.h"
 #include "proxyd/generation.h"
 #include "proxyd/restart_backoff.h"
+#include "proxyd/status_report.h"
 #include "proxyd/upgrade.h"
 #include "proxyd/worker.h"
 #include "proxyd/worker_process.h"
@@ -27,7 +29,7 @@
 
 namespace proxyd {
 
-class Supervisor final : public Channel::Owner {
+class Supervisor final : public Channel::Owner, public ControlOperations {
   public:
     // Called when a reload or an upgrade is through; no problems: it succeeded.
     using Done = std::function<void(const Problems&)>;
@@ -62,6 +64,29 @@ class Supervisor final : public Channel::Owner {
     void give_next_up(Problems problems);
     void finish_task(const Problems& problems);
     void on_task_late() noexcept;
+
+    // The control socket (supervisor_control.cc).
+    Problems open_next_control();
+    void put_next_control_in_force();
+    void give_next_control_up();
+    void remove_control();
+    void adopt_control(InheritedControl& inherited);
+    ControlToPass control_to_pass() const;
+    bool on_control_message(const WorkerProcess& worker, const nlohmann::json& message);
+    void tell_worker_of_events(WorkerProcess& worker);
+    void tell_of_task(std::string_view what, const Problems& problems);
+    void tell_of_worker(const WorkerProcess& worker, std::string_view state,
+                        const std::string& reason = "");
+    static void answer(const ControlReply& reply, std::string_view what, const Problems& problems);
+    void answer_status(const ControlReply& reply) override;
+    void answer_reload(const ControlReply& reply) override;
+    void answer_upgrade(const ControlReply& reply) override;
+    void answer_log_level(const std::optional<std::string>& level,
+                          const ControlReply& reply) override;
+    void answer_metrics(const ControlReply& reply) override;
+    std::optional<StatusReport::WorkerCounts> counts_of(const WorkerProcess& worker) const;
+    std::vector<uint64_t> workers() override;
+    bool send_to_worker(uint64_t key, const nlohmann::json& message) override;
 
     // Upgrade.
     void upgrade(Done done);
@@ -107,6 +132,16 @@ class Supervisor final : public Channel::Owner {
     std::optional<SourceLimits> source_limits_;
     std::vector<Slot> slots_;  // by a worker's index
     WorkerCounts counts_{};    // of workers that have ended
+
+    const Clock::time_point started_at_ = Clock::now();
+    Clock::time_point current_since_{};
+    std::optional<StatusReport::Task> last_task_;  // a reload or upgrade
+    uint64_t restarts_ = 0;
+    ControlCommands control_commands_{loop_, *this};
+    ControlSocket control_{loop_, control_commands_};
+    std::string control_path_;  // "": it listens nowhere
+    UniqueFd next_control_;
+    std::vector<ControlReply> upgrade_replies_;
 
     TimerWatcher<&Supervisor::on_task_late> task_late_;
     TimerWatcher<&Supervisor::on_restart> restart_;

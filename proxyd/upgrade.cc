@@ -38,7 +38,23 @@ std::vector<BorrowedFd> descriptors_of(const StateToPass& state) {
             descriptors.push_back(*socket);
     for (const StateToPass::Worker& worker : state.workers)
         descriptors.push_back(worker.channel);
+    if (!state.control.path.empty()) descriptors.push_back(state.control.listening);
+    for (const auto* clients : {&state.control.streams, &state.control.upgrade_clients})
+        descriptors.insert(descriptors.end(), clients->begin(), clients->end());
     return descriptors;
+}
+
+nlohmann::json control_to_json(const ControlToPass& control) {
+    const auto numbers = [](const std::vector<BorrowedFd>& clients) {
+        nlohmann::json out = nlohmann::json::array();
+        for (const BorrowedFd client : clients)
+            out.push_back(client.number());
+        return out;
+    };
+    return {{"path", control.path},
+            {"listening", control.path.empty() ? -1 : control.listening.number()},
+            {"streams", numbers(control.streams)},
+            {"upgrade_clients", numbers(control.upgrade_clients)}};
 }
 
 nlohmann::json to_json(const StateToPass& state, bool is_trial) {
@@ -61,6 +77,7 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
     for (const StateToPass::Worker& worker : state.workers)
         out["workers"].push_back(
             {{"pid", worker.pid}, {"index", worker.index}, {"channel", worker.channel.number()}});
+    out["control"] = control_to_json(state.control);
     return out;
 }
 
@@ -119,6 +136,21 @@ ListeningAddress listening_from(const nlohmann::json& entry) {
     return listening;
 }
 
+UniqueFd descriptor_from(const nlohmann::json& number) {
+    UniqueFd fd = UniqueFd::adopt(number.get<int>());
+    if (fd.is_open()) set_close_on_exec(fd, true);
+    return fd;
+}
+
+InheritedControl control_from(const nlohmann::json& in) {
+    InheritedControl control{in.at("path"), descriptor_from(in.at("listening")), {}, {}};
+    for (const nlohmann::json& client : in.at("streams"))
+        control.streams.push_back(descriptor_from(client));
+    for (const nlohmann::json& client : in.at("upgrade_clients"))
+        control.upgrade_clients.push_back(descriptor_from(client));
+    return control;
+}
+
 InheritedState state_from(const nlohmann::json& in) {
     InheritedState state;
     state.is_trial = in.at("is_trial");
@@ -132,6 +164,8 @@ InheritedState state_from(const nlohmann::json& in) {
         set_close_on_exec(channel, true);
         state.workers.push_back({entry.at("pid"), entry.at("index"), std::move(channel)});
     }
+    if (const auto control = in.find("control"); control != in.end())
+        state.control = control_from(*control);
     return state;
 }
 

@@ -35,6 +35,13 @@ struct InheritedWorker {
     UniqueFd channel;
 };
 
+struct InheritedControl {
+    std::string path;  // "": there is no control socket
+    UniqueFd listening;
+    std::vector<UniqueFd> streams;          // clients that take events
+    std::vector<UniqueFd> upgrade_clients;  // those that wait to hear of the upgrade
+};
+
 struct InheritedState {
     bool is_trial = false;
     std::string configuration_text;
@@ -42,6 +49,14 @@ struct InheritedState {
     std::vector<InheritedWorker> workers;
     uint64_t generation = 0;
     uint32_t run_number = 0;
+    InheritedControl control;
+};
+
+struct ControlToPass {
+    std::string path;
+    BorrowedFd listening;
+    std::vector<BorrowedFd> streams;
+    std::vector<BorrowedFd> upgrade_clients;
 };
 
 // What is passed on; borrows everything.
@@ -56,6 +71,7 @@ struct StateToPass {
     std::vector<Worker> workers;
     uint64_t generation;
     uint32_t run_number;
+    ControlToPass control;
 };
 
 // What the program that was here before has passed on, if it has; to be called once, at the start.

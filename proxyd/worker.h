@@ -16,6 +16,7 @@
 #include "proxyd/session_table.h"
 #include "proxyd/site_table.h"
 #include "proxyd/sites_directory.h"
+#include "proxyd/worker_reports.h"
 
 #include <array>
 #include <memory>
@@ -58,6 +59,8 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     WorkerCounts counts() const;
     // What would become of a client.
     Explanation explain(const ExplainRequest& request) const;
+    // What there is to report on; borrowed from the worker.
+    WorkerReportSubjects report_subjects();
 
   private:
     bool make_room() override;

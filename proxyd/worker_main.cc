@@ -31,7 +31,7 @@ UniqueFd make_terminate_signal() {
 }
 
 // Owns the worker, and does what main says.
-class WorkerMain final : public Channel::Owner {
+class WorkerMain final : public Channel::Owner, public WorkerReports::Sink {
   public:
     WorkerMain(const WorkerSetup& setup, UniqueFd channel, AccessLog access_log,
                std::vector<ListeningSocket> sockets)
@@ -41,6 +41,7 @@ class WorkerMain final : public Channel::Owner {
               loop_, setup.configuration,
               {std::move(access_log), setup.run_number, setup.source_limits, setup.source_column}),
           channel_(loop_, std::move(channel), *this),
+          reports_(worker_.report_subjects(), *this),
           terminate_signal_(make_terminate_signal()),
           terminate_(loop_, *this) {
         if (terminate_signal_.is_open()) terminate_.start(terminate_signal_);
@@ -80,7 +81,12 @@ class WorkerMain final : public Channel::Owner {
             channel_.send({{"is", "pong"}});
         else if (what == "access_log")
             worker_.replace_access_log(std::move(descriptor));
+        else if (what == "report")
+            reports_.report(message);
     }
+
+    // More than the channel takes is no answer: main gives it up when its time is over.
+    void emit(const nlohmann::json& message) override { channel_.send(message); }
 
     // Main has died. Whoever starts proxyd anew needs the addresses, so we leave them.
     void on_channel_end(Channel&) override {
@@ -105,6 +111,7 @@ class WorkerMain final : public Channel::Owner {
     EventLoop loop_;
     Worker worker_;
     Channel channel_;
+    WorkerReports reports_;
     UniqueFd terminate_signal_;
     ReadWatcher<&WorkerMain::on_terminate> terminate_;
 };

@@ -88,7 +88,9 @@ struct Bench {
     std::string path = directory.path() / "control.sock";
     EventLoop loop;
     Responder responder;
-    ControlSocket control{loop, responder, *ControlSocket::listen_at(path)};
+    ControlSocket control{loop, responder};
+
+    Bench() { control.listen_on(*ControlSocket::listen_at(path)); }
 
     void round() { ev_run(loop.libev(), EVRUN_NOWAIT); }
     // All that happens without anybody else's doing.
@@ -317,34 +319,49 @@ TEST_CASE("clients that wait for an answer are not sent away for another", "[con
     CHECK(bench.answer(next) == "{\"ok\":true}\n");
 }
 
-TEST_CASE("a client can be carried over to another process's socket", "[control_socket]") {
+TEST_CASE("clients can be carried over to another process's socket", "[control_socket]") {
     Bench bench;
     Client waiting(bench.path), stream(bench.path);
     waiting.send("{\"later\":true}\n");
     stream.send("{\"stream\":true}\n");
     bench.settle({&stream});
     stream.received.clear();
-    const auto at_rest = bench.control.clients_at_rest();
-    REQUIRE(at_rest.size() == 2);
+    REQUIRE(bench.control.streams().size() == 1);
+    REQUIRE(bench.responder.later.at(0).client().has_value());
+    const auto duplicate = [](BorrowedFd fd) { return UniqueFd::adopt(dup(fd.number())); };
 
     EventLoop loop;
     Responder responder;
-    ControlSocket next(loop, responder, UniqueFd::adopt(dup(bench.control.listening().number())));
-    ControlReply reply;
-    for (const ControlSocket::Client& client : at_rest) {
-        const ControlReply adopted =
-            next.adopt(UniqueFd::adopt(dup(client.socket.number())), client.is_stream);
-        if (!client.is_stream) reply = adopted;
-    }
-    bench.control.close_all();
+    ControlSocket next(loop, responder);
+    next.listen_on(duplicate(bench.control.listening()));
+    next.adopt_stream(duplicate(bench.control.streams()[0]));
+    const ControlReply reply = next.adopt(duplicate(*bench.responder.later[0].client()));
+    bench.control.listen_on({});
     reply.done();
     next.publish("{\"n\":2}");
+    Client another(bench.path);
+    another.send("{\"answer\":0}\n");
     for (int i = 0; i < 10; i++)
         ev_run(loop.libev(), EVRUN_NOWAIT);
-    waiting.receive();
-    stream.receive();
+    for (Client* client : {&waiting, &stream, &another})
+        client->receive();
     CHECK(waiting.received == "{\"ok\":true}\n");
     CHECK(stream.received == "{\"item\":{\"n\":2}}\n");
+    CHECK(another.received == "{\"ok\":true}\n");
+}
+
+TEST_CASE("clients stay when the socket goes to another place", "[control_socket]") {
+    Bench bench;
+    Client client(bench.path);
+    bench.settle();
+    const std::string other = bench.directory.path() / "other.sock";
+    bench.control.listen_on(*ControlSocket::listen_at(other));
+    client.send("{\"answer\":0}\n");
+    CHECK(bench.answer(client) == "{\"ok\":true}\n");
+    CHECK_FALSE(Client(bench.path).is_connected());
+    Client next(other);
+    next.send("{\"answer\":0}\n");
+    CHECK(bench.answer(next) == "{\"ok\":true}\n");
 }
 
 TEST_CASE("its file has mode 0660, whatever the umask", "[control_socket]") {

@@ -19,6 +19,7 @@ namespace {
 class Fixture final : public ControlOperations {
   public:
     Fixture() : client_(UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0))) {
+        socket.listen_on(*ControlSocket::listen_at(path_));
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         memcpy(address.sun_path, path_.c_str(), path_.size());
@@ -53,13 +54,13 @@ class Fixture final : public ControlOperations {
         for (int i = 0; i < 20; i++)
             ev_run(loop_.libev(), EVRUN_NOWAIT);
     }
-    void status(const ControlReply& reply) override { reply.done(); }
-    void reload(const ControlReply& reply) override { reply.done(); }
-    void upgrade(const ControlReply& reply) override { reply.done(); }
-    void log_level(const std::optional<std::string>&, const ControlReply& reply) override {
+    void answer_status(const ControlReply& reply) override { reply.done(); }
+    void answer_reload(const ControlReply& reply) override { reply.done(); }
+    void answer_upgrade(const ControlReply& reply) override { reply.done(); }
+    void answer_log_level(const std::optional<std::string>&, const ControlReply& reply) override {
         reply.done();
     }
-    void metrics(const ControlReply& reply) override { reply.done(); }
+    void answer_metrics(const ControlReply& reply) override { reply.done(); }
     std::vector<uint64_t> workers() override { return living; }
     bool send_to_worker(uint64_t worker, const Json& message) override {
         if (is_deaf) return false;
@@ -73,7 +74,7 @@ class Fixture final : public ControlOperations {
 
   public:
     ControlCommands commands{loop_, *this};
-    ControlSocket socket{loop_, commands, *ControlSocket::listen_at(path_)};
+    ControlSocket socket{loop_, commands};
 
   private:
     UniqueFd client_;
