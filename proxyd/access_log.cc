@@ -64,20 +64,6 @@ nlohmann::ordered_json number_or_null(std::optional<int64_t> number) {
 
 }  // namespace
 
-std::string_view verdict_word(Verdict verdict) {
-    switch (verdict) {
-        case Verdict::HandedOver:
-            return "handed_over";
-        case Verdict::Rejected:
-            return "rejected";
-        case Verdict::Closed:
-            return "closed";
-        case Verdict::TimedOut:
-            return "timed_out";
-    }
-    return "?";
-}
-
 AccessLog::AccessLog(UniqueFd file, AccessLogFormat format)
     : file_(std::move(file)), is_file_(is_regular_file(file_)), format_(format) {}
 
@@ -95,16 +81,27 @@ Result<AccessLog> AccessLog::create(const Configuration& configuration, bool may
 }
 
 void AccessLog::add(const AccessRecord& record) {
-    counts_[static_cast<size_t>(record.verdict)]++;
+    count(record);
     if (pending_.size() >= PendingBytesMax) flush();
     if (pending_.size() >= PendingBytesMax) {
         lines_lost_++;
+        statistics_->access_lines_lost.add(1);
         return;
     }
     if (format_ == AccessLogFormat::Json)
         add_json(record);
     else
         add_text(record);
+}
+
+void AccessLog::count(const AccessRecord& record) {
+    counts_[static_cast<size_t>(record.verdict)]++;
+    statistics_->count_session(record.verdict, record.reason);
+    if (record.hello_us) statistics_->add_timing(Timing::Hello, *record.hello_us);
+    if (!record.handoff_us) return;
+    if (record.verdict == Verdict::HandedOver)
+        statistics_->add_timing(Timing::Handoff, *record.handoff_us);
+    if (record.has_waited_for_site) statistics_->add_timing(Timing::SiteWait, *record.handoff_us);
 }
 
 void AccessLog::add_text(const AccessRecord& record) {

@@ -9,6 +9,7 @@
 #include "base/posix/unique_fd.h"
 #include "proxyd/configuration.h"
 #include "proxyd/hello.h"
+#include "proxyd/statistics.h"
 
 #include <array>
 #include <cstdint>
@@ -17,11 +18,6 @@
 #include <string_view>
 
 namespace proxyd {
-
-enum class Verdict { HandedOver, Rejected, Closed, TimedOut };
-
-// The word of the access log: "handed_over"...
-std::string_view verdict_word(Verdict verdict);
 
 // Strings that are empty stand for nothing; `name` and `alpn` may hold anything.
 struct AccessRecord {
@@ -38,6 +34,7 @@ struct AccessRecord {
     std::string_view reason;
     std::optional<int64_t> hello_us;
     std::optional<int64_t> handoff_us;
+    bool has_waited_for_site = false;  // for the statistics only
 };
 
 class AccessLog {
@@ -46,6 +43,8 @@ class AccessLog {
     // may.
     static Result<AccessLog> create(const Configuration& configuration, bool may_create);
 
+    // Where sessions are counted; borrowed, and to be given before the first one.
+    void count_in(ProcessStatistics& statistics) { statistics_ = &statistics; }
     void add(const AccessRecord& record);
     // Writes what has been gathered, as far as that doesn't block; the rest is kept, up to a limit,
     // and then lines are lost and counted.
@@ -54,6 +53,7 @@ class AccessLog {
 
   private:
     AccessLog(UniqueFd file, AccessLogFormat format);
+    void count(const AccessRecord& record);
     void add_text(const AccessRecord& record);
     void add_json(const AccessRecord& record);
 
@@ -62,6 +62,7 @@ class AccessLog {
     AccessLogFormat format_;
     std::string pending_;
     uint64_t lines_lost_ = 0;
+    ProcessStatistics* statistics_ = nullptr;
     std::array<uint64_t, 4> counts_{};
 };
 

@@ -9,6 +9,7 @@
 #include "base/posix/unique_fd.h"
 #include "proxyd/configuration.h"
 #include "proxyd/session.h"
+#include "proxyd/statistics.h"
 
 #include <string>
 #include <vector>
@@ -38,6 +39,7 @@ class Listener {
         virtual bool make_room() = 0;
         virtual void on_accepted(UniqueFd connection, const SocketAddress& client,
                                  const Entrance& entrance) = 0;
+        virtual void on_accept_pause(AcceptPause cause) = 0;
 
       protected:
         ~Owner() = default;
@@ -57,7 +59,7 @@ class Listener {
     void on_readable() noexcept;
     void on_pause_over() noexcept;
     Accepted accept_one();
-    void pause(std::string_view why);
+    void pause(AcceptPause cause, std::string_view why);
 
     UniqueFd socket_;
     const Entrance entrance_;

@@ -4,6 +4,7 @@
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
 #include "proxyd/configuration.h"
+#include "proxyd/statistics_area.h"
 #include "proxyd/worker.h"
 
 #include <errno.h>
@@ -114,8 +115,8 @@ int fail_at_places(const std::vector<std::string>& problems) {
 // Owns the worker and turns signals into calls.
 class Daemon {
   public:
-    Daemon(const Configuration& configuration, AccessLog access_log)
-        : worker_(loop_, configuration, std::move(access_log)),
+    Daemon(const Configuration& configuration, AccessLog access_log, ProcessStatistics& statistics)
+        : worker_(loop_, configuration, std::move(access_log), statistics),
           terminate_(loop_, *this, SIGTERM),
           interrupt_(loop_, *this, SIGINT),
           hangup_(loop_, *this, SIGHUP),
@@ -169,7 +170,11 @@ int serve(const Configuration& configuration) {
     if (!problems.empty() || !access_log) return fail_at_places(problems);
     for (const std::string& warning : warnings_of_missing_sites(configuration))
         log_warning("{}", warning);
-    Daemon daemon(configuration, *std::move(access_log));
+    Result<StatisticsArea> statistics = StatisticsArea::create();
+    if (!statistics)
+        return fail(SystemRefused, fmt::format("cannot share memory for statistics: {}",
+                                               errno_text(statistics.error().number)));
+    Daemon daemon(configuration, *std::move(access_log), statistics->own());
     return daemon.run(std::move(sockets));
 }
 

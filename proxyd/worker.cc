@@ -29,11 +29,13 @@ size_t affordable_sessions() {
 
 }  // namespace
 
-Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log)
+Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
+               ProcessStatistics& statistics)
     : loop_(loop),
       configuration_(configuration),
       sessions_affordable_(affordable_sessions()),
       access_log_(std::move(access_log)),
+      statistics_(statistics),
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
                            ? std::nullopt
@@ -44,9 +46,11 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
       peek_buffer_(configuration.hello_bytes_max),
-      services_{loop,        configuration, routes_,     sites_,      clients_,
-                access_log_, sessions_,     expendable_, peek_buffer_},
-      before_wait_(loop, *this) {}
+      services_{loop,        configuration, routes_,   sites_,      clients_,
+                access_log_, statistics,    sessions_, expendable_, peek_buffer_},
+      before_wait_(loop, *this) {
+    access_log_.count_in(statistics);
+}
 
 std::string unreadable_sites(const Configuration& configuration, Errno why) {
     return fmt::format("{}: cannot read {}: {}", configuration.sites_place, configuration.sites,
@@ -91,7 +95,7 @@ void Worker::stop() {
 void Worker::log_summary() {
     access_log_.flush();
     log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
-               session_count_, access_log_.count(Verdict::HandedOver),
+               statistics_.accepted.read(), access_log_.count(Verdict::HandedOver),
                access_log_.count(Verdict::Rejected), access_log_.count(Verdict::Closed),
                access_log_.count(Verdict::TimedOut), loop_.wakeups());
 }
@@ -116,9 +120,13 @@ bool Worker::make_room() {
 
 void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
                          const Entrance& entrance) {
-    session_count_++;
+    statistics_.accepted.add(1);
     Session& session = sessions_.add(services_, std::move(connection), client, entrance);
     finish_if_done(session, session.begin());
+}
+
+void Worker::on_accept_pause(AcceptPause cause) {
+    statistics_.count_accept_pause(cause);
 }
 
 void Worker::on_client_event(uint64_t key, uint32_t epoll_events) {

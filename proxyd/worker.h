@@ -26,8 +26,9 @@ std::string unreadable_sites(const Configuration& configuration, Errno why);
 
 class Worker final : public Listener::Owner, public ClientPoll::Owner {
   public:
-    // Borrows `loop` and `configuration`.
-    Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log);
+    // Borrows `loop`, `configuration` and `statistics`.
+    Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
+           ProcessStatistics& statistics);
 
     // Opens what can fail; the error is a whole message.
     Result<void, std::string> prepare();
@@ -40,6 +41,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
 
   private:
     bool make_room() override;
+    void on_accept_pause(AcceptPause cause) override;
     void on_accepted(UniqueFd connection, const SocketAddress& client,
                      const Entrance& entrance) override;
     void on_client_event(uint64_t key, uint32_t epoll_events) override;
@@ -52,6 +54,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     const Configuration& configuration_;
     const size_t sessions_affordable_;
     AccessLog access_log_;
+    ProcessStatistics& statistics_;
     DirectoryWatch directory_watch_;
     std::optional<SitesDirectory> sites_directory_;
     RouteTable routes_;
@@ -63,7 +66,6 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     SessionTable sessions_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     bool is_stopping_ = false;
-    uint64_t session_count_ = 0;
     BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };
 
