@@ -30,6 +30,8 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"sessions_max", read_sessions_max},
     {"access_log", read_access_log},
     {"access_log_format", read_access_log_format},
+    {"log_level", read_log_level},
+    {"metrics", read_metrics},
 });
 // clang-format on
 

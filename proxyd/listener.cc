@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <utility>
+
 namespace proxyd {
 namespace {
 
@@ -100,7 +102,10 @@ void Listener::stop() {
 void Listener::on_readable() noexcept {
     for (int i = 0; i < AcceptsPerWakeup; i++) {
         const Accepted outcome = accept_one();
-        if (outcome == Accepted::None) has_told_of_pause_ = false;
+        if (outcome == Accepted::None && std::exchange(has_told_of_pause_, false)) {
+            SocketAddress::Text text;
+            log_info("accepting goes on at {}, nobody is queued", entrance_.address.format(text));
+        }
         if (outcome != Accepted::One) return;
     }
 }

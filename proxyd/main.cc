@@ -96,10 +96,10 @@ void add_sites_problem(const Configuration& configuration, std::vector<std::stri
     if (!sites.is_open()) problems.push_back(unreadable_sites(configuration, Errno::last()));
 }
 
-Result<AccessLog> open_access_log(const Configuration& configuration,
-                                  std::vector<std::string>& problems) {
+Result<UniqueFd> open_access_log(const Configuration& configuration,
+                                 std::vector<std::string>& problems) {
     // No new file for a start that has failed already.
-    Result<AccessLog> log = AccessLog::create(configuration, problems.empty());
+    Result<UniqueFd> log = open_access_log(configuration, problems.empty());
     if (!log && (problems.empty() || log.error().number != ENOENT))
         problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
                                        configuration.access_log, errno_text(log.error().number)));
@@ -115,8 +115,12 @@ int fail_at_places(const std::vector<std::string>& problems) {
 // Owns the worker and turns signals into calls.
 class Daemon {
   public:
-    Daemon(const Configuration& configuration, AccessLog access_log, ProcessStatistics& statistics)
-        : worker_(loop_, configuration, std::move(access_log), statistics),
+    Daemon(const Configuration& configuration, UniqueFd access_log, ProcessStatistics& statistics)
+        : configuration_(configuration),
+          worker_(loop_, configuration,
+                  AccessLog(std::move(access_log), access_log_kind(configuration),
+                            configuration.access_log_format),
+                  statistics),
           terminate_(loop_, *this, SIGTERM),
           interrupt_(loop_, *this, SIGINT),
           hangup_(loop_, *this, SIGHUP),
@@ -136,16 +140,25 @@ class Daemon {
 
   private:
     void on_stop() noexcept { worker_.stop(); }
-    void on_unused_signal() noexcept {
-        log_notice("neither reload (SIGHUP) nor reopening the log (SIGUSR1) is there yet");
+    void on_hangup() noexcept { log_notice("reload (SIGHUP) is not there yet"); }
+    void on_reopen() noexcept {
+        Result<UniqueFd> file = open_access_log(configuration_, true);
+        if (!file) {
+            log_error("access log: cannot open {} anew: {}; the old one is kept",
+                      configuration_.access_log, errno_text(file.error().number));
+            return;
+        }
+        worker_.reopen_access_log(*std::move(file));
+        log_notice("access log: {} is open anew", configuration_.access_log);
     }
 
+    const Configuration& configuration_;
     EventLoop loop_;
     Worker worker_;
     SignalWatcher<&Daemon::on_stop> terminate_;
     SignalWatcher<&Daemon::on_stop> interrupt_;
-    SignalWatcher<&Daemon::on_unused_signal> hangup_;
-    SignalWatcher<&Daemon::on_unused_signal> user_signal_;
+    SignalWatcher<&Daemon::on_hangup> hangup_;
+    SignalWatcher<&Daemon::on_reopen> user_signal_;
 };
 
 // What a start would say of the files that it needs, without taking anything.
@@ -162,11 +175,12 @@ int check(const Configuration& configuration) {
 
 int serve(const Configuration& configuration) {
     signal(SIGPIPE, SIG_IGN);  // a log whose reader has gone is no reason to die
+    set_log_level(configuration.log_level);
     raise_descriptor_limit();
     std::vector<std::string> problems;
     std::vector<ListeningSocket> sockets = bind_listening_sockets(configuration, problems);
     add_sites_problem(configuration, problems);
-    Result<AccessLog> access_log = open_access_log(configuration, problems);
+    Result<UniqueFd> access_log = open_access_log(configuration, problems);
     if (!problems.empty() || !access_log) return fail_at_places(problems);
     for (const std::string& warning : warnings_of_missing_sites(configuration))
         log_warning("{}", warning);

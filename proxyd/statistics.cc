@@ -122,9 +122,9 @@ void ProcessStatistics::count_session(Verdict verdict, std::string_view reason, 
     other_outcomes[static_cast<size_t>(verdict)].add(sessions);
 }
 
-void ProcessStatistics::count_log_lines(const std::array<uint64_t, LogLineKinds>& by_severity) {
-    for (size_t i = 0; i < LogLineKinds; i++)
-        if (by_severity[i] != 0) log_lines[i].add(by_severity[i]);
+void ProcessStatistics::count_log_lines(const LogLineCounts& by_level) {
+    for (size_t i = 0; i < LogLevelCount; i++)
+        if (by_level[i] != 0) log_lines[i].add(by_level[i]);
 }
 
 void ProcessStatistics::add_counters_of(const ProcessStatistics& ended) {

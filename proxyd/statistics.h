@@ -6,6 +6,7 @@
 // called for people is in prometheus_text and docs/METRICS.md.
 #pragma once
 
+#include "base/daemon/log.h"
 #include "base/posix/result.h"
 
 #include <array>
@@ -39,9 +40,6 @@ enum class Timing : uint8_t {
     SiteWait,  // from the complete hello to the end of a wait for a site, however it ended
 };
 inline constexpr size_t TimingCount = 3;
-
-// Severities of the error log (base/daemon/log.h), in its order.
-inline constexpr size_t LogLineKinds = 5;
 
 // A number that one process writes and others may read at any time.
 class SharedNumber {
@@ -109,7 +107,7 @@ struct ProcessStatistics {
     std::array<SharedNumber, SessionStateCount> in_hand;
     std::array<SharedNumber, AcceptPauseCount> accept_pauses;
     SharedNumber access_lines_lost;
-    std::array<SharedNumber, LogLineKinds> log_lines;
+    std::array<SharedNumber, LogLevelCount> log_lines;
     std::array<SharedHistogram, TimingCount> timings;
     std::array<SharedNumber, VerdictCount> other_outcomes;  // whose reason found no room
     std::array<SharedOutcome, OutcomesMax> outcomes;
@@ -124,7 +122,7 @@ struct ProcessStatistics {
         timings[static_cast<size_t>(kind)].add(
             microseconds < 0 ? 0 : static_cast<uint64_t>(microseconds));
     }
-    void count_log_lines(const std::array<uint64_t, LogLineKinds>& by_severity);
+    void count_log_lines(const LogLineCounts& by_level);
 
     // Adds what `ended` has counted, but not what it had in hand.
     void add_counters_of(const ProcessStatistics& ended);

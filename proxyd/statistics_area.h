@@ -40,7 +40,7 @@ struct StatisticsSnapshot {
     std::array<uint64_t, SessionStateCount> in_hand{};
     std::array<uint64_t, AcceptPauseCount> accept_pauses{};
     uint64_t access_lines_lost = 0;
-    std::array<uint64_t, LogLineKinds> log_lines{};
+    std::array<uint64_t, LogLevelCount> log_lines{};
     std::array<Histogram, TimingCount> timings{};
     std::vector<Outcome> outcomes;  // by verdict, then by reason
 

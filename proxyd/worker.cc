@@ -14,6 +14,7 @@ namespace {
 // Descriptors that are not for clients: logs, loop, listeners, and reading a site directory.
 constexpr size_t DescriptorsKept = 16;
 constexpr size_t SitesMax = 4096;
+constexpr auto LogRetryTime = std::chrono::seconds(1);
 
 size_t descriptor_limit() {
     rlimit limit{};
@@ -48,6 +49,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
       peek_buffer_(configuration.hello_bytes_max),
       services_{loop,        configuration, routes_,   sites_,      clients_,
                 access_log_, statistics,    sessions_, expendable_, peek_buffer_},
+      log_retry_(loop, *this),
       before_wait_(loop, *this) {
     access_log_.count_in(statistics);
 }
@@ -157,6 +159,8 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 
 void Worker::on_before_wait() noexcept {
     access_log_.flush();
+    if (access_log_.has_pending() && !log_retry_.is_active()) log_retry_.start(LogRetryTime);
+    statistics_.count_log_lines(take_log_line_counts());
     if (is_stopping_ && sessions_.size() == 0) loop_.stop();
 }
 

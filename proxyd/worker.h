@@ -36,6 +36,8 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     // Accepts no more, and ends the loop when the sessions in hand are through. The second time:
     // ends it now.
     void stop();
+    // The same access log, opened anew.
+    void reopen_access_log(UniqueFd file) { access_log_.replace(std::move(file)); }
     // Logs what has been done; after the loop has ended.
     void log_summary();
 
@@ -48,6 +50,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     void on_site_room(Site& site);
     bool resume_first_waiting(Site& site, sa_family_t client_family);
     void on_before_wait() noexcept;
+    void on_log_retry() noexcept {}  // what follows is another look at the log before the wait
     void finish_if_done(Session& session, Session::Progress progress);
 
     EventLoop& loop_;
@@ -66,6 +69,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     SessionTable sessions_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     bool is_stopping_ = false;
+    TimerWatcher<&Worker::on_log_retry> log_retry_;
     BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };
 

@@ -2,25 +2,33 @@
 #include "base/daemon/log.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <iterator>
+#include <utility>
 
 namespace proxyd {
 namespace {
 
-std::string_view level_word(LogLevel level) {
-    switch (level) {
-        case LogLevel::Error:
-            return "error";
-        case LogLevel::Warning:
-            return "warning";
-        case LogLevel::Notice:
-            return "notice";
-    }
-    return "?";
+struct LevelText {
+    std::string_view word;
+    char priority;  // of syslog(3)
+};
+constexpr std::array<LevelText, LogLevelCount> LevelTexts = {
+    {{"error", '3'}, {"warning", '4'}, {"notice", '5'}, {"info", '6'}, {"debug", '7'}}};
+
+LogLineCounts line_counts{};
+
+// systemd tells which file its journal reads (systemd.exec(5)); it may have been redirected since.
+bool is_journal(int fd) {
+    const char* const stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    if (stream == nullptr || fstat(fd, &status) != 0) return false;
+    return fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
 }
 
 bool stays(char c) {
@@ -35,10 +43,31 @@ bool takes_bytes_now(BorrowedFd file) {
     return poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0;
 }
 
+std::string_view log_level_word(LogLevel level) {
+    return LevelTexts[static_cast<size_t>(level)].word;
+}
+
+std::optional<LogLevel> log_level_of(std::string_view word) {
+    for (size_t i = 0; i < LogLevelCount; i++)
+        if (LevelTexts[i].word == word) return static_cast<LogLevel>(i);
+    return std::nullopt;
+}
+
+LogLineCounts take_log_line_counts() {
+    return std::exchange(line_counts, LogLineCounts{});
+}
+
 void log_line(LogLevel level, std::string_view text) {
+    static const bool to_journal = is_journal(STDERR_FILENO);
+    line_counts[static_cast<size_t>(level)]++;
     std::string line;
-    append_time(line);
-    fmt::format_to(std::back_inserter(line), " {} {}\n", level_word(level), text);
+    if (to_journal) {
+        const char priority = LevelTexts[static_cast<size_t>(level)].priority;
+        fmt::format_to(std::back_inserter(line), "<{}>{}\n", priority, text);
+    } else {
+        append_time(line);
+        fmt::format_to(std::back_inserter(line), " {} {}\n", log_level_word(level), text);
+    }
     if (takes_bytes_now(BorrowedFd(STDERR_FILENO)))
         (void)!write(STDERR_FILENO, line.data(), line.size());  // there is nobody left to tell
 }
