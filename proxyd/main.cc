@@ -4,6 +4,8 @@
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
 #include "proxyd/configuration.h"
+#include "proxyd/metrics_http.h"
+#include "proxyd/prometheus_text.h"
 #include "proxyd/statistics_area.h"
 #include "proxyd/worker.h"
 
@@ -18,6 +20,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
 
 namespace proxyd {
@@ -106,6 +109,16 @@ Result<UniqueFd> open_access_log(const Configuration& configuration,
     return log;
 }
 
+// Not open if nobody wants it.
+UniqueFd open_metrics_socket(const Configuration& configuration,
+                             std::vector<std::string>& problems) {
+    if (configuration.metrics.text.empty() || !problems.empty()) return {};
+    Result<UniqueFd, std::string> socket = bind_metrics_socket(configuration.metrics);
+    if (socket) return *std::move(socket);
+    problems.push_back(socket.error());
+    return {};
+}
+
 int fail_at_places(const std::vector<std::string>& problems) {
     for (const std::string& problem : problems)
         fmt::print(stderr, "{}\n", problem);
@@ -113,20 +126,29 @@ int fail_at_places(const std::vector<std::string>& problems) {
 }
 
 // Owns the worker and turns signals into calls.
-class Daemon {
+class Daemon final : public MetricsHttp::Owner {
   public:
-    Daemon(const Configuration& configuration, UniqueFd access_log, ProcessStatistics& statistics)
+    Daemon(const Configuration& configuration, UniqueFd access_log, StatisticsArea& statistics)
         : configuration_(configuration),
+          statistics_(statistics),
           worker_(loop_, configuration,
                   AccessLog(std::move(access_log), access_log_kind(configuration),
                             configuration.access_log_format),
-                  statistics),
+                  statistics.own()),
           terminate_(loop_, *this, SIGTERM),
           interrupt_(loop_, *this, SIGINT),
           hangup_(loop_, *this, SIGHUP),
           user_signal_(loop_, *this, SIGUSR1) {}
 
-    int run(std::vector<ListeningSocket> sockets) {
+    int run(std::vector<ListeningSocket> sockets, UniqueFd metrics_socket) {
+        if (metrics_socket.is_open()) {
+            auto metrics = MetricsHttp::create(loop_, std::move(metrics_socket), *this);
+            if (!metrics)
+                return fail_at_places(
+                    {fmt::format("{}: cannot serve at {}: {}", configuration_.metrics.place,
+                                 configuration_.metrics.text, errno_text(metrics.error().number))});
+            metrics_ = *std::move(metrics);
+        }
         if (const auto prepared = worker_.prepare(); !prepared)
             return fail_at_places({prepared.error()});
         if (const auto listening = start_listening(sockets); !listening)
@@ -135,10 +157,19 @@ class Daemon {
         log_notice("ready: version {}, process {}", PROXYD_VERSION, getpid());
         loop_.run();
         worker_.log_summary();
+        remove_metrics_socket(configuration_.metrics);
         return Fine;
     }
 
   private:
+    std::string metrics_text() override {
+        ServiceState service;
+        service.version = PROXYD_VERSION;
+        service.started_at = service.configured_at = started_at_;
+        service.workers_serving = 1;
+        service.workers = {process_figures(getpid())};
+        return prometheus_text(statistics_.snapshot(), service);
+    }
     void on_stop() noexcept { worker_.stop(); }
     void on_hangup() noexcept { log_notice("reload (SIGHUP) is not there yet"); }
     void on_reopen() noexcept {
@@ -153,7 +184,10 @@ class Daemon {
     }
 
     const Configuration& configuration_;
+    StatisticsArea& statistics_;
+    const ServiceState::Time started_at_ = std::chrono::system_clock::now();
     EventLoop loop_;
+    std::unique_ptr<MetricsHttp> metrics_;
     Worker worker_;
     SignalWatcher<&Daemon::on_stop> terminate_;
     SignalWatcher<&Daemon::on_stop> interrupt_;
@@ -181,6 +215,7 @@ int serve(const Configuration& configuration) {
     std::vector<ListeningSocket> sockets = bind_listening_sockets(configuration, problems);
     add_sites_problem(configuration, problems);
     Result<UniqueFd> access_log = open_access_log(configuration, problems);
+    UniqueFd metrics_socket = open_metrics_socket(configuration, problems);
     if (!problems.empty() || !access_log) return fail_at_places(problems);
     for (const std::string& warning : warnings_of_missing_sites(configuration))
         log_warning("{}", warning);
@@ -188,8 +223,8 @@ int serve(const Configuration& configuration) {
     if (!statistics)
         return fail(SystemRefused, fmt::format("cannot share memory for statistics: {}",
                                                errno_text(statistics.error().number)));
-    Daemon daemon(configuration, *std::move(access_log), statistics->own());
-    return daemon.run(std::move(sockets));
+    Daemon daemon(configuration, *std::move(access_log), *statistics);
+    return daemon.run(std::move(sockets), std::move(metrics_socket));
 }
 
 int run(int argc, char** argv) {
