@@ -31,10 +31,14 @@ bool is_journal(int fd) {
     return fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
 }
 
-bool stays(char c) {
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-    return c != '\0' && strchr("-_.:/*@,[]%+", c) != nullptr;
+constexpr std::array<bool, 256> staying_bytes() {
+    std::array<bool, 256> stays{};
+    for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                         "0123456789-_.:/*@,[]%+"))
+        stays[static_cast<unsigned char>(c)] = true;
+    return stays;
 }
+constexpr std::array<bool, 256> Stays = staying_bytes();
 
 }  // namespace
 
@@ -73,21 +77,33 @@ void log_line(LogLevel level, std::string_view text) {
 }
 
 void append_time(std::string& out) {
+    // The text up to the second, which many lines have in common; daemons have one thread.
+    static time_t second = -1;
+    static std::string text;
     timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    tm utc;
-    gmtime_r(&now.tv_sec, &utc);
-    fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
-                   utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
-                   utc.tm_sec, now.tv_nsec / 1000);
+    if (now.tv_sec != second) {
+        second = now.tv_sec;
+        tm utc;
+        gmtime_r(&second, &utc);
+        text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.", utc.tm_year + 1900,
+                           utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    }
+    fmt::format_to(std::back_inserter(out), "{}{:06}Z", text, now.tv_nsec / 1000);
 }
 
 void append_escaped(std::string& out, std::string_view raw, size_t bytes_max) {
-    for (const char c : raw.substr(0, bytes_max)) {
-        if (stays(c))
-            out += c;
-        else
-            fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned char>(c));
+    std::string_view rest = raw.substr(0, bytes_max);
+    while (!rest.empty()) {
+        size_t clean = 0;
+        while (clean < rest.size() && Stays[static_cast<unsigned char>(rest[clean])])
+            clean++;
+        out.append(rest.substr(0, clean));
+        rest.remove_prefix(clean);
+        if (rest.empty()) break;
+        fmt::format_to(std::back_inserter(out), "\\x{:02x}",
+                       static_cast<unsigned char>(rest.front()));
+        rest.remove_prefix(1);
     }
     if (raw.size() > bytes_max) out += "...";
 }
