@@ -37,6 +37,8 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"worker_timeout", read_worker_timeout},
     {"user", read_user},
     {"control", read_control},
+    {"log_level", read_log_level},
+    {"metrics", read_metrics},
 });
 // clang-format on
 

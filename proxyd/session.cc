@@ -67,9 +67,11 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
       deadline_(services.loop, *this),
       look_again_(services.loop, *this) {
     fmt::format_to(id_.data(), "{:08x}-{:08x}", services.run_number, number);
+    services_.statistics.enter(state_);
 }
 
 Session::~Session() {
+    services_.statistics.leave(state_);
     leave_lists();
     if (is_watched_) stop_watching();
     if (is_counted_) services_.source_limits.leave(services_.source_column, client_);
@@ -220,7 +222,7 @@ Session::Progress Session::enter_site(const RouteMatch& match) {
     rule_ = match.rule;
     Site& site = services_.sites.site_for(*match.route, entrance_.address.port());
     site_ = &site;
-    state_ = State::AwaitingSite;
+    change_state(State::AwaitingSite);
     // Whoever waits already is served first.
     if (site.waiting_count(client_family()) > 0) return await_site(site, HandoffOutcome::Full);
     return try_site(site);
@@ -284,7 +286,7 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     log(verdict, reason);
     leave_lists();
     stop_timers();
-    state_ = State::Refusing;
+    change_state(State::Refusing);
     set_receive_low_water(1);
     const std::string answer = refusal_answer(protocol_, refusal, reason);
     if (!answer.empty())
@@ -355,6 +357,12 @@ void Session::leave_lists() {
     is_expendable_ = false;
 }
 
+void Session::change_state(State state) {
+    services_.statistics.leave(state_);
+    state_ = state;
+    services_.statistics.enter(state_);
+}
+
 void Session::set_receive_low_water(size_t bytes) {
     if (receive_low_water_ == bytes) return;
     const int value = static_cast<int>(bytes);
@@ -401,6 +409,7 @@ void Session::log(Verdict verdict, std::string_view reason) {
         record.hello_us = microseconds(*hello_at_ - accepted_at_);
         record.handoff_us = microseconds(Clock::now() - *hello_at_);
     }
+    record.has_waited_for_site = is_linked() && !is_expendable_;
     services_.access_log.add(record);
 }
 

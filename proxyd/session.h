@@ -23,6 +23,7 @@
 #include "proxyd/route_table.h"
 #include "proxyd/site_table.h"
 #include "proxyd/source_limits.h"
+#include "proxyd/statistics.h"
 
 #include <array>
 #include <cstdint>
@@ -42,6 +43,7 @@ struct SessionServices {
     SiteTable& sites;
     ClientPoll& clients;
     AccessLog& access_log;
+    ProcessStatistics& statistics;
     SessionTable& sessions;
     IntrusiveList<Session>& expendable;  // whoever goes first when room is needed, in that order
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
@@ -92,7 +94,7 @@ class Session : public IntrusiveHook {
     Snapshot snapshot() const;
 
   private:
-    enum class State { AwaitingHello, AwaitingSite, Refusing };
+    using State = SessionState;
 
     Progress come_in();
     Progress turn_away(Refusal refusal, std::string_view reason);
@@ -112,6 +114,7 @@ class Session : public IntrusiveHook {
     bool watch_client(uint32_t events);
     void stop_watching();
     void leave_lists();
+    void change_state(State state);
     void log(Verdict verdict, std::string_view reason);
     void set_receive_low_water(size_t bytes);
     Progress look_again_later();

@@ -8,13 +8,15 @@
 //     {"event":{"event":"lost","count":7}} to main, when there is room again
 #pragma once
 
+#include "proxyd/access_log.h"
+
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
 namespace proxyd {
 
-class SessionEvents {
+class SessionEvents final : public AccessLog::Follower {
   public:
     class Sink {
       public:
@@ -29,7 +31,7 @@ class SessionEvents {
     explicit SessionEvents(Sink& sink) : sink_(sink) {}
 
     // A line of the access log, as JSON.
-    void on_access_line(std::string_view json);
+    void on_access_line(std::string_view json) override;
     uint64_t lost_count() const { return lost_; }
 
   private:

@@ -50,6 +50,19 @@ Json worker_json(const StatusReport::Worker& worker) {
 
 }  // namespace
 
+StatusReport::WorkerCounts StatusReport::counts_from(const ProcessStatistics& statistics) {
+    StatisticsSnapshot snapshot;
+    snapshot.add(statistics);
+    WorkerCounts counts;
+    for (const uint64_t in_hand : snapshot.in_hand)
+        counts.sessions += in_hand;
+    counts.handed_over = snapshot.sessions(Verdict::HandedOver);
+    counts.rejected = snapshot.sessions(Verdict::Rejected);
+    counts.closed = snapshot.sessions(Verdict::Closed);
+    counts.timed_out = snapshot.sessions(Verdict::TimedOut);
+    return counts;
+}
+
 Json status_json(const StatusReport& status, Clock::time_point now) {
     Json out = {{"version", PROXYD_VERSION},
                 {"pid", getpid()},

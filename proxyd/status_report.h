@@ -7,6 +7,7 @@
 #include "base/daemon/event_loop.h"
 #include "base/posix/socket_address.h"
 #include "proxyd/configuration.h"
+#include "proxyd/statistics_area.h"
 
 #include <sys/types.h>
 
@@ -40,6 +41,8 @@ struct StatusReport {
         Clock::time_point at{};
         std::vector<std::string> problems;
     };
+
+    static WorkerCounts counts_from(const ProcessStatistics& statistics);
 
     Clock::duration uptime{};
     uint64_t generation = 0;

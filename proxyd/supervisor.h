@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Supervisor: what main does once it has a configuration: it keeps the listening sockets, has
-// workers do the work, replaces those that die, and turns signals into a reload, an upgrade or the
-// end. It never reads a byte from a client. Used by main.
+// Supervisor: what main does: it keeps the listening sockets, has workers do the work, and turns
+// signals into a reload, an upgrade or the end. It never reads a byte from a client. Used by main.
 //
 // A start, a reload and what comes after an upgrade are the same: a next generation is prepared,
 // its workers are started, and only when all of them are ready it takes the place of the current
@@ -11,33 +10,30 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
-#include "proxyd/channel.h"
-#include "proxyd/control_commands.h"
+#include "proxyd/control_desk.h"
 #include "proxyd/generation.h"
-#include "proxyd/restart_backoff.h"
-#include "proxyd/status_report.h"
+#include "proxyd/metrics_http.h"
+#include "proxyd/prometheus_text.h"
 #include "proxyd/upgrade.h"
-#include "proxyd/worker.h"
-#include "proxyd/worker_process.h"
+#include "proxyd/worker_pool.h"
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace proxyd {
 
-class Supervisor final : public Channel::Owner, public ControlOperations {
+class Supervisor final : public WorkerPool::Owner,
+                         public MetricsHttp::Owner,
+                         public ControlDesk::Owner {
   public:
     // Called when a reload or an upgrade is through; no problems: it succeeded.
-    using Done = std::function<void(const Problems&)>;
+    using Done = ControlDesk::Owner::Done;
 
     Supervisor(std::string configuration_file, Program program);
 
-    // Takes the memory that workers share; the error is a whole message.
-    Result<void, std::string> prepare();
     // Runs until it is told to stop; the exit code. With `inherited` it goes on where the program
     // before it has stopped.
     int run(std::optional<InheritedState> inherited);
@@ -45,8 +41,24 @@ class Supervisor final : public Channel::Owner, public ControlOperations {
   private:
     enum class Task { None, Start, Reload, Upgrade };
 
-    void on_message(Channel& channel, const nlohmann::json& message, UniqueFd descriptor) override;
-    void on_channel_end(Channel&) override {}  // its process ends, which is heard of
+    // WorkerPool::Owner
+    void on_generation_ready() override;
+    void on_generation_failed(const std::string& why) override { give_next_up({why}); }
+    void on_worker_message(WorkerProcess& worker, const nlohmann::json& message) override;
+    void on_worker_lost(WorkerProcess& worker, const std::string& how) override;
+    void on_worker_serving(WorkerProcess& worker) override { control_.on_worker_serving(worker); }
+    void on_worker_ended(const WorkerProcess& worker) override { control_.on_worker_ended(worker); }
+    void on_no_worker_left() override;
+    // MetricsHttp::Owner
+    std::string metrics_text() override;
+    // ControlDesk::Owner
+    StatusReport status_report() override;
+    const std::vector<std::unique_ptr<WorkerProcess>>& worker_processes() override {
+        return workers_.workers();
+    }
+    bool is_serving(const WorkerProcess& worker) override;
+    void reload(Done done) override;
+    void upgrade(Done done) override;
 
     // Signals.
     void on_stop() noexcept;
@@ -55,58 +67,28 @@ class Supervisor final : public Channel::Owner, public ControlOperations {
     void on_reopen() noexcept;
     void on_child() noexcept;
 
-    // Generations.
+    // Tasks: one at a time.
     void adopt(InheritedState& inherited);
-    void reload(Done done);
     void begin(Task task, Result<std::string, Problems> text);
-    void start_next_if_ready(WorkerProcess& worker);
     void put_next_in_force();
+    Result<void, std::string> serve_metrics();
     void give_next_up(Problems problems);
     void finish_task(const Problems& problems);
+    void report_task(Task task, const Problems& problems);
+    void begin_next_task();
     void on_task_late() noexcept;
 
-    // The control socket (supervisor_control.cc).
-    Problems open_next_control();
-    void put_next_control_in_force();
-    void give_next_control_up();
-    void remove_control();
-    void adopt_control(InheritedControl& inherited);
-    ControlToPass control_to_pass() const;
-    bool on_control_message(const WorkerProcess& worker, const nlohmann::json& message);
-    void tell_worker_of_events(WorkerProcess& worker);
-    void tell_of_task(std::string_view what, const Problems& problems);
-    void tell_of_worker(const WorkerProcess& worker, std::string_view state,
-                        const std::string& reason = "");
-    static void answer(const ControlReply& reply, std::string_view what, const Problems& problems);
-    void answer_status(const ControlReply& reply) override;
-    void answer_reload(const ControlReply& reply) override;
-    void answer_upgrade(const ControlReply& reply) override;
-    void answer_log_level(const std::optional<std::string>& level,
-                          const ControlReply& reply) override;
-    void answer_metrics(const ControlReply& reply) override;
-    std::optional<StatusReport::WorkerCounts> counts_of(const WorkerProcess& worker) const;
-    std::vector<uint64_t> workers() override;
-    bool send_to_worker(uint64_t key, const nlohmann::json& message) override;
-
     // Upgrade.
-    void upgrade(Done done);
     void on_trial_end(int status);
     void become_the_new_program();
-    StateToPass state_to_pass() const;
+    StateToPass state_to_pass();
 
-    // Workers.
-    std::optional<size_t> free_column() const;
-    bool start_worker(const Generation& generation, size_t index, bool is_replacement);
-    void replace_missing_workers();
-    void on_restart() noexcept { replace_missing_workers(); }
-    void on_worker_end(WorkerProcess& worker, int status);
-    void on_ping() noexcept;
-    WorkerProcess* serving(size_t index) const;
-    WorkerProcess* worker_of(const Channel& channel) const;
-    void log_summary() const;
+    void stop_loop() { loop_.stop(); }
+    void log_summary();
 
     const std::string configuration_file_;
     const Program program_;
+    const ServiceState::Time started_at_ = std::chrono::system_clock::now();
     bool is_trial_ = false;
     int stop_requests_ = 0;
     int exit_code_ = 0;
@@ -115,8 +97,9 @@ class Supervisor final : public Channel::Owner, public ControlOperations {
     std::unique_ptr<Generation> current_;
     std::unique_ptr<Generation> next_;
     uint64_t last_generation_ = 0;
-    uint32_t last_run_number_ = 0;
-    std::vector<std::unique_ptr<WorkerProcess>> workers_;
+    WorkerPool workers_;
+    std::unique_ptr<MetricsHttp> metrics_;
+    ControlDesk control_{loop_, *this};
 
     Task task_ = Task::None;
     std::vector<Done> task_done_;
@@ -125,27 +108,12 @@ class Supervisor final : public Channel::Owner, public ControlOperations {
     std::vector<Done> reload_next_;
     std::vector<Done> upgrade_next_;
 
-    struct Slot {
-        RestartBackoff backoff;
-        Clock::time_point next_start{};
-    };
-    std::optional<SourceLimits> source_limits_;
-    std::vector<Slot> slots_;  // by a worker's index
-    WorkerCounts counts_{};    // of workers that have ended
-
-    const Clock::time_point started_at_ = Clock::now();
-    Clock::time_point current_since_{};
-    std::optional<StatusReport::Task> last_task_;  // a reload or upgrade
-    uint64_t restarts_ = 0;
-    ControlCommands control_commands_{loop_, *this};
-    ControlSocket control_{loop_, control_commands_};
-    std::string control_path_;  // "": it listens nowhere
-    UniqueFd next_control_;
-    std::vector<ControlReply> upgrade_replies_;
+    Tries reloads_;
+    Tries upgrades_;
+    bool is_last_reload_successful_ = true;
+    ServiceState::Time configured_at_ = started_at_;
 
     TimerWatcher<&Supervisor::on_task_late> task_late_;
-    TimerWatcher<&Supervisor::on_restart> restart_;
-    TimerWatcher<&Supervisor::on_ping> ping_;
     SignalWatcher<&Supervisor::on_stop> terminate_;
     SignalWatcher<&Supervisor::on_stop> interrupt_;
     SignalWatcher<&Supervisor::on_reload> hangup_;

@@ -31,30 +31,26 @@ std::string address_text(const SocketAddress& address) {
     return std::string(address.format(text));
 }
 
-std::vector<BorrowedFd> descriptors_of(const StateToPass& state) {
-    std::vector<BorrowedFd> descriptors;
+// For a trial and for the new program itself.
+std::vector<BorrowedFd> sockets_of(const StateToPass& state) {
+    std::vector<BorrowedFd> sockets;
     for (const ListeningAddress& listening : state.addresses)
         for (const SharedSocket& socket : listening.sockets)
-            descriptors.push_back(*socket);
-    for (const StateToPass::Worker& worker : state.workers)
-        descriptors.push_back(worker.channel);
-    if (!state.control.path.empty()) descriptors.push_back(state.control.listening);
-    for (const auto* clients : {&state.control.streams, &state.control.upgrade_clients})
-        descriptors.insert(descriptors.end(), clients->begin(), clients->end());
-    return descriptors;
+            sockets.push_back(*socket);
+    for (const auto& socket : {state.metrics_socket, state.control_socket})
+        if (socket) sockets.push_back(*socket);
+    return sockets;
 }
 
-nlohmann::json control_to_json(const ControlToPass& control) {
-    const auto numbers = [](const std::vector<BorrowedFd>& clients) {
-        nlohmann::json out = nlohmann::json::array();
-        for (const BorrowedFd client : clients)
-            out.push_back(client.number());
-        return out;
-    };
-    return {{"path", control.path},
-            {"listening", control.path.empty() ? -1 : control.listening.number()},
-            {"streams", numbers(control.streams)},
-            {"upgrade_clients", numbers(control.upgrade_clients)}};
+nlohmann::json number_or_null(std::optional<size_t> number) {
+    return number ? nlohmann::json(*number) : nlohmann::json(nullptr);
+}
+
+nlohmann::json numbers_of(const std::vector<BorrowedFd>& descriptors) {
+    nlohmann::json numbers = nlohmann::json::array();
+    for (const BorrowedFd descriptor : descriptors)
+        numbers.push_back(descriptor.number());
+    return numbers;
 }
 
 nlohmann::json to_json(const StateToPass& state, bool is_trial) {
@@ -72,12 +68,20 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
         out["listening"].push_back(
             {{"address", address_text(listening.requested)}, {"sockets", std::move(sockets)}});
     }
-    // A trial can't be the parent of our workers.
+    out["metrics_address"] = state.metrics_address;
+    if (state.metrics_socket) out["metrics_socket"] = state.metrics_socket->number();
+    out["control_path"] = state.control_path;
+    if (state.control_socket) out["control_socket"] = state.control_socket->number();
+    // A trial can't be the parent of our workers, and counts nothing.
     if (is_trial) return out;
+    out["statistics"] = state.statistics.number();
+    out["control_streams"] = numbers_of(state.control_streams);
+    out["control_clients"] = numbers_of(state.control_clients);
     for (const StateToPass::Worker& worker : state.workers)
-        out["workers"].push_back(
-            {{"pid", worker.pid}, {"index", worker.index}, {"channel", worker.channel.number()}});
-    out["control"] = control_to_json(state.control);
+        out["workers"].push_back({{"pid", worker.pid},
+                                  {"index", worker.index},
+                                  {"statistics_slot", number_or_null(worker.statistics_slot)},
+                                  {"channel", worker.channel.number()}});
     return out;
 }
 
@@ -121,6 +125,22 @@ void execute(const Program& program, BorrowedFd state, pid_t pid) {
     errno = saved_errno;
 }
 
+// Not open if there is no such thing.
+UniqueFd adopt_descriptor(const nlohmann::json& entry, const char* key) {
+    UniqueFd descriptor = UniqueFd::adopt(entry.value(key, -1));
+    if (descriptor.is_open()) set_close_on_exec(descriptor, true);
+    return descriptor;
+}
+
+std::vector<UniqueFd> adopt_descriptors(const nlohmann::json& entry, const char* key) {
+    std::vector<UniqueFd> descriptors;
+    for (const int number : entry.value(key, std::vector<int>())) {
+        descriptors.push_back(UniqueFd::adopt(number));
+        set_close_on_exec(descriptors.back(), true);
+    }
+    return descriptors;
+}
+
 ListeningAddress listening_from(const nlohmann::json& entry) {
     ListeningAddress listening;
     const auto addresses = parse_listen_address(entry.at("address").get<std::string>());
@@ -136,36 +156,27 @@ ListeningAddress listening_from(const nlohmann::json& entry) {
     return listening;
 }
 
-UniqueFd descriptor_from(const nlohmann::json& number) {
-    UniqueFd fd = UniqueFd::adopt(number.get<int>());
-    if (fd.is_open()) set_close_on_exec(fd, true);
-    return fd;
-}
-
-InheritedControl control_from(const nlohmann::json& in) {
-    InheritedControl control{in.at("path"), descriptor_from(in.at("listening")), {}, {}};
-    for (const nlohmann::json& client : in.at("streams"))
-        control.streams.push_back(descriptor_from(client));
-    for (const nlohmann::json& client : in.at("upgrade_clients"))
-        control.upgrade_clients.push_back(descriptor_from(client));
-    return control;
-}
-
 InheritedState state_from(const nlohmann::json& in) {
     InheritedState state;
     state.is_trial = in.at("is_trial");
     state.configuration_text = in.at("configuration");
     state.generation = in.at("generation");
     state.run_number = in.at("run_number");
+    state.statistics = adopt_descriptor(in, "statistics");
+    state.metrics_address = in.at("metrics_address");
+    state.control_path = in.at("control_path");
+    state.metrics_socket = adopt_descriptor(in, "metrics_socket");
+    state.control_socket = adopt_descriptor(in, "control_socket");
+    state.control_streams = adopt_descriptors(in, "control_streams");
+    state.control_clients = adopt_descriptors(in, "control_clients");
     for (const nlohmann::json& entry : in.at("listening"))
         state.addresses.push_back(listening_from(entry));
     for (const nlohmann::json& entry : in.at("workers")) {
-        UniqueFd channel = UniqueFd::adopt(entry.at("channel"));
-        set_close_on_exec(channel, true);
-        state.workers.push_back({entry.at("pid"), entry.at("index"), std::move(channel)});
+        std::optional<size_t> slot;
+        if (const auto& number = entry.at("statistics_slot"); !number.is_null()) slot = number;
+        state.workers.push_back(
+            {entry.at("pid"), entry.at("index"), slot, adopt_descriptor(entry, "channel")});
     }
-    if (const auto control = in.find("control"); control != in.end())
-        state.control = control_from(*control);
     return state;
 }
 
@@ -233,9 +244,8 @@ Result<Trial> start_trial(const Program& program, const StateToPass& state) {
     dup2(output.borrow().number(), STDERR_FILENO);
     dup2(output.borrow().number(), STDOUT_FILENO);
     set_close_on_exec(*file, false);
-    for (const ListeningAddress& listening : state.addresses)
-        for (const SharedSocket& socket : listening.sockets)
-            set_close_on_exec(*socket, false);
+    for (const BorrowedFd socket : sockets_of(state))
+        set_close_on_exec(socket, false);
     unsetenv("NOTIFY_SOCKET");
     execute(program, *file, getpid());
     fmt::print(stderr, "{}: {}\n", program.path, strerrordesc_np(errno));
@@ -246,7 +256,12 @@ Result<Trial> start_trial(const Program& program, const StateToPass& state) {
 Errno become(const Program& program, const StateToPass& state) {
     const Result<UniqueFd> file = write_state(state, false);
     if (!file) return file.error();
-    std::vector<BorrowedFd> descriptors = descriptors_of(state);
+    std::vector<BorrowedFd> descriptors = sockets_of(state);
+    for (const StateToPass::Worker& worker : state.workers)
+        descriptors.push_back(worker.channel);
+    descriptors.push_back(state.statistics);
+    for (const auto* clients : {&state.control_streams, &state.control_clients})
+        descriptors.insert(descriptors.end(), clients->begin(), clients->end());
     descriptors.push_back(*file);
     for (const BorrowedFd fd : descriptors)
         set_close_on_exec(fd, false);

@@ -32,14 +32,8 @@ struct Program {
 struct InheritedWorker {
     pid_t pid = 0;
     size_t index = 0;
+    std::optional<size_t> statistics_slot;
     UniqueFd channel;
-};
-
-struct InheritedControl {
-    std::string path;  // "": there is no control socket
-    UniqueFd listening;
-    std::vector<UniqueFd> streams;          // clients that take events
-    std::vector<UniqueFd> upgrade_clients;  // those that wait to hear of the upgrade
 };
 
 struct InheritedState {
@@ -47,16 +41,15 @@ struct InheritedState {
     std::string configuration_text;
     ListeningAddresses addresses;
     std::vector<InheritedWorker> workers;
+    std::string metrics_address;  // as configured
+    UniqueFd metrics_socket;      // open if there is one
+    std::string control_path;
+    UniqueFd control_socket;                // open if there is one
+    std::vector<UniqueFd> control_streams;  // clients that take events
+    std::vector<UniqueFd> control_clients;  // those that wait to hear of the upgrade
+    UniqueFd statistics;
     uint64_t generation = 0;
     uint32_t run_number = 0;
-    InheritedControl control;
-};
-
-struct ControlToPass {
-    std::string path;
-    BorrowedFd listening;
-    std::vector<BorrowedFd> streams;
-    std::vector<BorrowedFd> upgrade_clients;
 };
 
 // What is passed on; borrows everything.
@@ -66,12 +59,19 @@ struct StateToPass {
     struct Worker {
         pid_t pid;
         size_t index;
+        std::optional<size_t> statistics_slot;
         BorrowedFd channel;
     };
     std::vector<Worker> workers;
+    std::string metrics_address;
+    std::optional<BorrowedFd> metrics_socket;
+    std::string control_path;
+    std::optional<BorrowedFd> control_socket;
+    std::vector<BorrowedFd> control_streams = {};
+    std::vector<BorrowedFd> control_clients = {};
+    BorrowedFd statistics;
     uint64_t generation;
     uint32_t run_number;
-    ControlToPass control;
 };
 
 // What the program that was here before has passed on, if it has; to be called once, at the start.

@@ -4,6 +4,7 @@
 // the worker's share stays, and none of main's objects is used or destroyed any more.
 #include "base/daemon/log.h"
 #include "proxyd/sandbox.h"
+#include "proxyd/session_events.h"
 #include "proxyd/worker.h"
 #include "proxyd/worker_process.h"
 
@@ -21,6 +22,9 @@
 namespace proxyd {
 namespace {
 
+// Events that main has not taken yet; beyond it they are lost.
+constexpr size_t EventBytesMax = 256 * 1024;
+
 // libev's own signal handling belongs to main's loop still.
 UniqueFd make_terminate_signal() {
     sigset_t signals;
@@ -31,15 +35,17 @@ UniqueFd make_terminate_signal() {
 }
 
 // Owns the worker, and does what main says.
-class WorkerMain final : public Channel::Owner, public WorkerReports::Sink {
+class WorkerMain final : public Channel::Owner,
+                         public WorkerReports::Sink,
+                         public SessionEvents::Sink {
   public:
     WorkerMain(const WorkerSetup& setup, UniqueFd channel, AccessLog access_log,
                std::vector<ListeningSocket> sockets)
         : setup_(setup),
           sockets_(std::move(sockets)),
-          worker_(
-              loop_, setup.configuration,
-              {std::move(access_log), setup.run_number, setup.source_limits, setup.source_column}),
+          worker_(loop_, setup.generation.configuration,
+                  {std::move(access_log), setup.run_number, setup.source_limits,
+                   setup.source_column, setup.statistics.keep_only(setup.statistics_slot)}),
           channel_(loop_, std::move(channel), *this),
           reports_(worker_.report_subjects(), *this),
           terminate_signal_(make_terminate_signal()),
@@ -55,12 +61,12 @@ class WorkerMain final : public Channel::Owner, public WorkerReports::Sink {
         channel_.send({{"is", "ready"}});
         loop_.run();
         worker_.flush_log();
-        channel_.send({{"is", "ended"}, {"counts", worker_.counts()}});
+        channel_.send({{"is", "ended"}, {"wakeups", loop_.wakeups()}});
     }
 
   private:
     Result<void, std::string> prepare() {
-        if (const auto dropped = drop_privileges(setup_.user); !dropped) return dropped;
+        if (const auto dropped = drop_privileges(setup_.generation.user); !dropped) return dropped;
         const time_t now = 0;
         tm ignored;
         gmtime_r(&now, &ignored);  // reads the time zone's file, once
@@ -82,9 +88,21 @@ class WorkerMain final : public Channel::Owner, public WorkerReports::Sink {
         else if (what == "access_log")
             worker_.replace_access_log(std::move(descriptor));
         else if (what == "report")
-            reports_.report(message);
+            on_report(message);
+        else if (what == "events")
+            worker_.follow_sessions(message.value("on", false) ? &events_ : nullptr);
+        else if (what == "log_level")
+            set_log_level(log_level_of(message.value("level", "")).value_or(log_level()));
     }
 
+    void on_report(const nlohmann::json& message) {
+        if (message.value("what", "") != "events") return reports_.report(message);
+        worker_.follow_sessions(&events_);
+        channel_.send({{"report", message.value("id", uint64_t{0})}, {"done", true}});
+    }
+
+    bool has_room_for_events() override { return channel_.pending_bytes() < EventBytesMax; }
+    void emit_event(const nlohmann::json& message) override { channel_.send(message); }
     // More than the channel takes is no answer: main gives it up when its time is over.
     void emit(const nlohmann::json& message) override { channel_.send(message); }
 
@@ -98,6 +116,7 @@ class WorkerMain final : public Channel::Owner, public WorkerReports::Sink {
     // Once is enough: the descriptor is left unread.
     void on_terminate() noexcept {
         terminate_.stop();
+        channel_.send({{"is", "draining"}});
         on_drain();
     }
 
@@ -112,6 +131,7 @@ class WorkerMain final : public Channel::Owner, public WorkerReports::Sink {
     Worker worker_;
     Channel channel_;
     WorkerReports reports_;
+    SessionEvents events_{*this};
     UniqueFd terminate_signal_;
     ReadWatcher<&WorkerMain::on_terminate> terminate_;
 };
@@ -120,12 +140,13 @@ class WorkerMain final : public Channel::Owner, public WorkerReports::Sink {
 // had and this one hasn't: nobody else would take the clients that the kernel gives to them.
 std::vector<ListeningSocket> own_sockets(const WorkerSetup& setup) {
     std::vector<ListeningSocket> sockets;
-    for (const ListeningAddress& listening : setup.addresses)
-        for (size_t i = setup.index; i < listening.sockets.size(); i += setup.configuration.workers)
-            sockets.push_back({UniqueFd::adopt(listening.sockets[i]->borrow().number()),
-                               listening.address,
-                               setup.configuration.listeners[listening.listener].site,
-                               &setup.configuration.listeners[listening.listener].access});
+    for (const ListeningAddress& listening : setup.generation.addresses)
+        for (size_t i = setup.index; i < listening.sockets.size();
+             i += setup.generation.configuration.workers)
+            sockets.push_back(
+                {UniqueFd::adopt(listening.sockets[i]->borrow().number()), listening.address,
+                 setup.generation.configuration.listeners[listening.listener].site,
+                 &setup.generation.configuration.listeners[listening.listener].access});
     return sockets;
 }
 
@@ -155,12 +176,14 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     leave_signals_to_main();
     prctl(PR_SET_NAME, "proxyd-worker", 0, 0, 0);
     std::vector<ListeningSocket> sockets = own_sockets(setup);
-    std::vector<int> kept = {channel.borrow().number(), setup.access_log.number()};
+    std::vector<int> kept = {channel.borrow().number(),
+                             setup.generation.access_log.borrow().number()};
     for (const ListeningSocket& socket : sockets)
         kept.push_back(socket.socket.borrow().number());
     close_all_but(std::move(kept));
-    AccessLog access_log(UniqueFd::adopt(setup.access_log.number()),
-                         setup.configuration.access_log_format);
+    const Configuration& configuration = setup.generation.configuration;
+    AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
+                         access_log_kind(configuration), configuration.access_log_format);
     {
         WorkerMain worker(setup, std::move(channel), std::move(access_log), std::move(sockets));
         worker.run();
