@@ -27,7 +27,7 @@ class ControlOperations : public ReportCollector::Owner {
                                   const ControlReply& reply) = 0;
     virtual void answer_metrics(const ControlReply& reply) = 0;
 
-    // The workers that serve clients, of the newest generation first.
+    // The workers that serve clients, then those that finish what they have in hand.
     virtual std::vector<uint64_t> workers() = 0;
 
   protected:

@@ -189,6 +189,9 @@ std::vector<uint64_t> ControlDesk::workers() {
     std::vector<uint64_t> keys;
     for (const auto& worker : owner_.worker_processes())
         if (owner_.is_serving(*worker)) keys.push_back(key_of(*worker));
+    // What they have in hand is to be seen, too.
+    for (const auto& worker : owner_.worker_processes())
+        if (worker->state() == WorkerProcess::State::Draining) keys.push_back(key_of(*worker));
     return keys;
 }
 
