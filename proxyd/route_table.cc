@@ -53,11 +53,9 @@ RouteMatch RouteTable::find(std::string_view name, Protocol protocol) const {
         if (const Route* found = find_wildcard(name)) return {found, RouteRule::WildcardName};
         if (const RouteMatch found = find_in_sites(name); found.route != nullptr) return found;
     }
-    const std::string_view protocol_class = protocol == Protocol::Tls    ? "@tls"
-                                            : protocol == Protocol::Http ? "@http"
-                                                                         : "";
-    if (const auto found = exact_.find(protocol_class); found != exact_.end())
+    if (const auto found = exact_.find(protocol_class(protocol)); found != exact_.end())
         return {&found->second, RouteRule::ProtocolClass};
+    if (!has_names(protocol)) return {};
     if (const auto found = exact_.find("*"); found != exact_.end())
         return {&found->second, RouteRule::Default};
     return {};

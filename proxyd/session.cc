@@ -128,10 +128,9 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
     HelloOutcome outcome = NeedMore{bytes_seen_ + 1};
     if (const auto protocol = recognise_protocol(bytes)) {
         protocol_ = *protocol;
-        if (protocol_ == Protocol::Unknown) return refuse(Refusal::Malformed, "protocol_unknown");
-        outcome =
-            protocol_ == Protocol::Tls ? parse_client_hello(bytes) : parse_http_request_head(bytes);
+        outcome = parse_hello(protocol_, bytes);
     }
+    http2_stream_ = std::visit([](const auto& found) { return found.http2_stream; }, outcome);
     if (const auto* need = std::get_if<NeedMore>(&outcome)) {
         if (need->bytes_min > services_.configuration.hello_bytes_max)
             return refuse(Refusal::Malformed, "hello_too_large");
@@ -181,6 +180,8 @@ Session::Progress Session::choose_route(const Hello& hello) {
     hello_ = hello;
     const RouteMatch match =
         services_.routes.find(hello_.name ? hello_.name->view() : "", protocol_);
+    if (match.route == nullptr && protocol_ == Protocol::Other)
+        return refuse(Refusal::Malformed, "protocol_unknown");
     if (match.route == nullptr) return refuse(Refusal::NoRoute, "no_route");
     return enter_site(match);
 }
@@ -261,7 +262,7 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     stop_timers();
     state_ = State::Refusing;
     set_receive_low_water(1);
-    const std::string answer = refusal_answer(protocol_, refusal, reason);
+    const std::string answer = refusal_answer(protocol_, refusal, reason, http2_stream_);
     if (!answer.empty())
         (void)send(connection_.borrow().number(), answer.data(), answer.size(),
                    MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -106,6 +106,7 @@ class Session : public IntrusiveHook {
     std::array<char, 17> id_;
 
     Protocol protocol_ = Protocol::Unknown;
+    uint32_t http2_stream_ = 0;
     Hello hello_;
     std::string offending_name_;
     std::string route_key_;
