@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 namespace proxyd {
 namespace {
 
@@ -54,9 +56,13 @@ bool may_be_missing(const ListenerConfiguration& listener, const SocketAddress& 
 std::vector<ListeningSocket> bind_listening_sockets(const Configuration& configuration,
                                                     std::vector<std::string>& problems) {
     std::vector<ListeningSocket> sockets;
+    // The kernel would hold such clients back.
+    const bool serves_silent = std::ranges::any_of(
+        configuration.routes, [](const auto& route) { return route.key == "@silent"; });
     for (const ListenerConfiguration& listener : configuration.listeners) {
         for (const SocketAddress& address : listener.addresses) {
-            Result<UniqueFd> socket = bind_listening_socket(address, listener.site.empty());
+            Result<UniqueFd> socket =
+                bind_listening_socket(address, listener.site.empty() && !serves_silent);
             if (!socket && may_be_missing(listener, address, socket.error())) {
                 SocketAddress::Text text;
                 log_notice("{}: not listening on {}: {}", listener.place, address.format(text),
@@ -65,8 +71,8 @@ std::vector<ListeningSocket> bind_listening_sockets(const Configuration& configu
                 problems.push_back(refused(listener.place, address, socket.error()));
             } else {
                 const auto local = SocketAddress::local_of(*socket);
-                sockets.push_back(
-                    {*std::move(socket), local ? *local : address, listener.site, listener.place});
+                sockets.push_back({*std::move(socket), local ? *local : address, listener.site,
+                                   listener.proxy_protocol, listener.place});
             }
         }
     }
@@ -82,7 +88,8 @@ Result<void, std::string> start_listening(const std::vector<ListeningSocket>& so
 
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
-      entrance_{socket.address, Route{"listener", std::move(socket.site), true}},
+      entrance_{socket.address, Route{"listener", std::move(socket.site), true},
+                std::move(socket.proxy_protocol)},
       owner_(owner),
       readable_(loop, *this),
       pause_(loop, *this) {

@@ -19,7 +19,8 @@ struct ListeningSocket {
     UniqueFd socket;
     SocketAddress address;  // with the port that the kernel chose, if it was to choose
     std::string site;       // the listener's own site directory, or ""
-    std::string place;      // "file:line: listen[0]", for messages
+    ProxyProtocol proxy_protocol;
+    std::string place;  // "file:line: listen[0]", for messages
 };
 
 // Binds all that can be bound, and adds a message ("file:line: listen[0]: cannot listen on ...")

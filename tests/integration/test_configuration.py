@@ -81,9 +81,11 @@ Wrong = [
     ('{"listen": [":8443", {"address": ":25", "site": "/run/mail"}]}', f"1: {Nowhere}"),
     (with_key("hello_timeuot", '"10s"'), "4: hello_timeuot: is not a key of proxyd, did you mean 'hello_timeout'?"),
     (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, sites, "
-     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, access_log, access_log_format"),
+     "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, access_log, "
+     "access_log_format"),
     (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, sites, '
-     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, access_log, access_log_format"),
+     "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, access_log, "
+     "access_log_format"),
     (with_key("listen", '[":8080"]'), "4: listen: is given twice, first in line 2"),
     # Listeners
     ('{"routes": {}, "listen": []}', "1: listen: is empty, an array of one address or more is allowed"),
@@ -125,7 +127,7 @@ Wrong = [
     (route("a.*.org"), "4: routes.a.*.org: has a '*' inside, only \"*\" and \"*.\" before a name are allowed"),
     (route("*.*.org"), f"4: routes.*.*.org: has a character that no name has (letters, digits, '-', '_' and '.' are allowed), {RouteForms}"),
     (route("@tsl"), "4: routes.@tsl: is not a protocol class, did you mean '@tls'?"),
-    (route("@gopher"), "4: routes.@gopher: is not a protocol class, allowed are @tls, @http, @ssh, "
+    (route("@telnet9"), "4: routes.@telnet9: is not a protocol class, allowed are @tls, @http, @ssh, "
      "@silent, @other"),
     # The rest
     (with_key("sites", '"sites"'), f"4: sites: 'sites' is no absolute path, {Directory} is allowed"),
@@ -222,7 +224,7 @@ def test_print_config_fills_in_the_defaults_and_is_a_configuration(workspace):
     assert json.loads(first.stdout) == {
         "listen": [":443", {"address": "[::1]:25", "site": "/run/mail"}],
         "routes": {"a.example.org": "/run/a", "*.b.example.org": "/run/b", "@tls": "/run/t", "*": "/run/d"},
-        "sites": "/run/sites", "hello_bytes_max": 32768, "hello_timeout": "10s", "wait_for_site": "90s",
+        "sites": "/run/sites", "hello_bytes_max": 32768, "hello_timeout": "10s", "silent_after": "2s", "wait_for_site": "90s",
         "pending_max": 1000, "sessions_max": 10000, "access_log": "stderr", "access_log_format": "text"}
     workspace.write_configuration(first.stdout)
     second = run_proxyd("--config", path, "--print-config")
