@@ -119,11 +119,12 @@ std::string http2_response(const Wording& wording, std::string_view reason, bool
 
 // A version line, and a packet in clear, as all are before the keys have been exchanged (RFC 4253
 // sections 4.2, 6 and 11.1). A server may not send lines that the client shows before its version.
-std::string ssh_disconnect(const Wording& wording, std::string_view reason) {
+std::string ssh_disconnect(const Wording& wording, Refusal refusal, std::string_view reason) {
     constexpr char DisconnectMessage = 1;
     constexpr size_t BlockBytes = 8, LengthBytes = 4, PaddingLengthBytes = 1, PaddingBytesMin = 4;
 
-    const std::string sentence = text_of(wording.sentence, reason);
+    const std::string sentence =
+        text_of(refusal == Refusal::NoRoute ? "SSH is not served here" : wording.sentence, reason);
     const std::string payload = DisconnectMessage + u32(wording.disconnect) + u32(sentence.size()) +
                                 sentence + u32(0);  // no language tag
     const size_t unpadded = LengthBytes + PaddingLengthBytes + payload.size();
@@ -146,7 +147,7 @@ std::string refusal_answer(Protocol protocol, Refusal refusal, std::string_view 
         case Protocol::Http2:
             return http2_response(wording, reason, refusal == Refusal::Malformed, http2_stream);
         case Protocol::Ssh:
-            return ssh_disconnect(wording, reason);
+            return ssh_disconnect(wording, refusal, reason);
         case Protocol::Unknown:
         case Protocol::Silent:
         case Protocol::Other:

@@ -62,11 +62,11 @@ TEST_CASE("refusal: SSH clients get a disconnect message in whole blocks", "[ref
     const std::string version = "SSH-2.0-proxyd\r\n";
     REQUIRE(answer.starts_with(version));
     CHECK(answer.substr(version.size()) ==
-          "\0\0\0\x3c\x06"s  // the packet's length, and that of the padding
-          "\x01\0\0\0\x07\0\0\0\x28"s
-          "proxyd: no site has this name (no_route)"s
+          "\0\0\0\x3c\x05"s  // the packet's length, and that of the padding
+          "\x01\0\0\0\x07\0\0\0\x29"s
+          "proxyd: SSH is not served here (no_route)"s
           "\0\0\0\0"s +
-              std::string(6, '\0'));
+              std::string(5, '\0'));
     CHECK((answer.size() - version.size()) % 8 == 0);
 }
 
