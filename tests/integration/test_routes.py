@@ -104,7 +104,7 @@ def test_the_default_takes_no_other_protocols(workspace):
     proxyd = workspace.start_proxyd(routes={"*": str(workspace.site("default"))})
     client = workspace.connect(b"\0\0\0\0 not a protocol")
     assert client.read_to_end() == b""
-    assert sites.taker(proxyd, client) == ("other", "protocol_unknown", "-")
+    assert sites.taker(proxyd, client) == (None, "protocol_unknown", "-")
 
 
 def test_directories_in_sites_come_and_go(workspace):
