@@ -30,6 +30,9 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"sessions_max", read_sessions_max},
     {"access_log", read_access_log},
     {"access_log_format", read_access_log_format},
+    {"workers", read_workers},
+    {"worker_timeout", read_worker_timeout},
+    {"user", read_user},
 });
 // clang-format on
 
@@ -81,6 +84,8 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
     Configuration configuration;
     configuration.file = file;
     configuration.access_log_place = fmt::format("{}: access_log", file);
+    configuration.user_place = fmt::format("{}: user", file);
+    configuration.workers = default_workers();
     ConfigurationReader reader(file);
     read_document(reader, *document, configuration);
     ConfigurationErrors errors = reader.take_errors();
@@ -94,6 +99,7 @@ std::string print_configuration(const Configuration& configuration) {
     print_routes(configuration, out);
     print_limits(configuration, out);
     print_logs(configuration, out);
+    print_processes(configuration, out);
     return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

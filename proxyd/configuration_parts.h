@@ -54,4 +54,13 @@ void read_access_log_format(ConfigurationReader& reader, const JsonMember& membe
                             Configuration& configuration);
 void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
 
+// configuration_processes.cc
+size_t default_workers();
+void read_workers(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
+void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
+                         Configuration& configuration);
+void read_user(ConfigurationReader& reader, const JsonMember& member, Configuration& configuration);
+void print_processes(const Configuration& configuration, nlohmann::ordered_json& out);
+
 }  // namespace proxyd
