@@ -1,32 +1,26 @@
 // SPDX-License-Identifier: MIT
 //
-// Which configured listener each socket of the service manager (socket activation) is for. Used by
-// the supervisor before it binds, and at a reload. A pure function: opens and closes nothing.
+// Listening sockets that the service manager has passed to proxyd (socket activation), as the
+// listening addresses that a generation begins with. Used by main and the supervisor. Opens and
+// closes nothing.
 #pragma once
 
-#include "base/posix/result.h"
-#include "base/posix/socket_address.h"
+#include "base/daemon/service_manager.h"
 #include "proxyd/configuration.h"
+#include "proxyd/listening_sockets.h"
 
-#include <cstddef>
-#include <span>
 #include <string>
 #include <vector>
 
 namespace proxyd {
 
-// One of the configured addresses: configuration.listeners[listener].addresses[address].
-struct ConfiguredAddress {
-    size_t listener = 0;
-    size_t address = 0;
+// Those with the same address become one, for as many workers; with fewer sockets than workers,
+// workers share them.
+ListeningAddresses listening_addresses_of(std::vector<InheritedSocket> inherited);
 
-    friend bool operator==(const ConfiguredAddress&, const ConfiguredAddress&) = default;
-};
-
-// One for each of `inherited`, in their order. An inherited socket that no listener names, or more
-// of them for one address than there are workers to serve them, are errors: nobody would accept
-// its clients, and the manager keeps it open whatever we do.
-Result<std::vector<ConfiguredAddress>, std::vector<std::string>> match_inherited_sockets(
-    std::span<const SocketAddress> inherited, const Configuration& configuration, size_t workers);
+// What is wrong with `configuration`, given what was passed: an address that no listener names.
+// Nobody would accept its clients, and the manager keeps it open whatever we do.
+std::vector<std::string> match_inherited_sockets(const ListeningAddresses& addresses,
+                                                 const Configuration& configuration);
 
 }  // namespace proxyd

@@ -2,7 +2,9 @@
 #include "proxyd/supervisor.h"
 
 #include "base/daemon/log.h"
+#include "base/daemon/service_manager.h"
 #include "proxyd/access_log.h"
+#include "proxyd/inherited_sockets.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -42,13 +44,15 @@ UniqueFd duplicate(BorrowedFd fd) {
 
 }  // namespace
 
-Supervisor::Supervisor(std::string configuration_file, Program program)
+Supervisor::Supervisor(std::string configuration_file, Program program, ListeningAddresses passed)
     : configuration_file_(std::move(configuration_file)),
       program_(std::move(program)),
+      passed_(std::move(passed)),
       last_run_number_(first_run_number()),
       task_late_(loop_, *this),
       restart_(loop_, *this),
       ping_(loop_, *this),
+      watchdog_(loop_, *this),
       terminate_(loop_, *this, SIGTERM),
       interrupt_(loop_, *this, SIGINT),
       hangup_(loop_, *this, SIGHUP),
@@ -66,6 +70,7 @@ int Supervisor::run(std::optional<InheritedState> inherited) {
         begin(Task::Start, read_configuration_text(configuration_file_));
     }
     if (task_ == Task::None && current_ == nullptr) return exit_code_;
+    if (!is_trial_) on_watchdog();
     loop_.run();
     if (current_ != nullptr && !is_trial_) log_summary();
     return exit_code_;
@@ -98,6 +103,7 @@ void Supervisor::reload(Done done) {
 
 void Supervisor::begin(Task task, Result<std::string, Problems> text) {
     task_ = task;
+    if (task == Task::Reload) tell(notify_reloading("reloading"));
     exit_code_ = SystemRefused;
     if (!text) return give_next_up(text.error());
     auto configuration = parse_configuration(*text, configuration_file_);
@@ -105,8 +111,13 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
         exit_code_ = WrongUse;
         return give_next_up(configuration.error());
     }
-    auto next = prepare_generation(++last_generation_, *std::move(text), *std::move(configuration),
-                                   current_ ? current_->addresses : ListeningAddresses{});
+    const ListeningAddresses& kept = current_ ? current_->addresses : passed_;
+    if (Problems problems = match_inherited_sockets(kept, *configuration); !problems.empty()) {
+        exit_code_ = WrongUse;
+        return give_next_up(std::move(problems));
+    }
+    auto next =
+        prepare_generation(++last_generation_, *std::move(text), *std::move(configuration), kept);
     if (!next) return give_next_up(next.error());
     next_ = *std::move(next);
     task_late_.start(StartTimeMax);
@@ -193,6 +204,7 @@ void Supervisor::finish_task(const Problems& problems) {
         exit_code_ = Fine;
         log_notice("ready: version {}, process {}, workers {}", PROXYD_VERSION, getpid(),
                    current_->configuration.workers);
+        tell(notify_ready(status()));
     } else {
         exit_code_ = Fine;
         const std::string_view what = task == Task::Reload ? "reload" : "upgrade";
@@ -205,6 +217,8 @@ void Supervisor::finish_task(const Problems& problems) {
         else
             log_notice("upgraded: version {}, process {}, workers {}", PROXYD_VERSION, getpid(),
                        current_->configuration.workers);
+        tell(notify_ready(has_failed ? fmt::format("{}; the last {} failed", status(), what)
+                                     : status()));
     }
     for (const Done& done : std::exchange(task_done_, {}))
         if (done) done(problems);
@@ -232,6 +246,7 @@ void Supervisor::upgrade(Done done) {
         return;
     }
     task_ = Task::Upgrade;
+    tell(notify_reloading("upgrading"));
     task_done_.push_back(std::move(done));
     Result<std::string, Problems> text = read_configuration_text(configuration_file_);
     if (!text) return finish_task(text.error());
@@ -353,6 +368,26 @@ void Supervisor::on_ping() noexcept {
     ping_.start(current_->configuration.worker_timeout / PingsMax);
 }
 
+// A manager that can't be told is no reason to end; it may be one to end us.
+void Supervisor::tell(const Result<void>& told) {
+    if (told || std::exchange(is_manager_deaf_, true)) return;
+    log_warning("cannot tell the service manager: {}", errno_text(told.error().number));
+}
+
+std::string Supervisor::status() const {
+    return fmt::format("serving: version {}, workers {}", PROXYD_VERSION,
+                       current_->configuration.workers);
+}
+
+// Main alone is of no use: somebody must serve, or there is a reason why nobody does.
+void Supervisor::on_watchdog() noexcept {
+    const auto interval = watchdog_interval();
+    if (!interval) return;
+    const auto serves = [](const auto& worker) { return worker->state() == State::Serving; };
+    if (stop_requests_ > 0 || std::ranges::any_of(workers_, serves)) tell(notify_alive());
+    watchdog_.start(*interval);
+}
+
 WorkerProcess* Supervisor::worker_of(const Channel& channel) const {
     const auto found = std::ranges::find_if(
         workers_, [&](const auto& worker) { return worker && &worker->channel() == &channel; });
@@ -387,7 +422,10 @@ void Supervisor::on_message(Channel& channel, const nlohmann::json& message, Uni
 // nobody is asked any more.
 void Supervisor::on_stop() noexcept {
     stop_requests_++;
-    if (stop_requests_ == 1) log_notice("stopping");
+    if (stop_requests_ == 1) {
+        log_notice("stopping");
+        tell(notify_stopping("finishing the sessions in hand"));
+    }
     if (next_ != nullptr) give_next_up({"stopping"});
     for (const auto& worker : workers_) {
         if (stop_requests_ == 1)

@@ -32,7 +32,8 @@ class Supervisor final : public Channel::Owner {
     // Called when a reload or an upgrade is through; no problems: it succeeded.
     using Done = std::function<void(const Problems&)>;
 
-    Supervisor(std::string configuration_file, Program program);
+    // `passed`: what the service manager has opened.
+    Supervisor(std::string configuration_file, Program program, ListeningAddresses passed);
 
     // Runs until it is told to stop; the exit code. With `inherited` it goes on where the program
     // before it has stopped.
@@ -61,6 +62,11 @@ class Supervisor final : public Channel::Owner {
     void finish_task(const Problems& problems);
     void on_task_late() noexcept;
 
+    // The service manager.
+    void tell(const Result<void>& told);
+    std::string status() const;
+    void on_watchdog() noexcept;
+
     // Upgrade.
     void upgrade(Done done);
     void on_trial_end(int status);
@@ -79,7 +85,9 @@ class Supervisor final : public Channel::Owner {
 
     const std::string configuration_file_;
     const Program program_;
+    const ListeningAddresses passed_;
     bool is_trial_ = false;
+    bool is_manager_deaf_ = false;
     int stop_requests_ = 0;
     int exit_code_ = 0;
 
@@ -107,6 +115,7 @@ class Supervisor final : public Channel::Owner {
     TimerWatcher<&Supervisor::on_task_late> task_late_;
     TimerWatcher<&Supervisor::on_restart> restart_;
     TimerWatcher<&Supervisor::on_ping> ping_;
+    TimerWatcher<&Supervisor::on_watchdog> watchdog_;
     SignalWatcher<&Supervisor::on_stop> terminate_;
     SignalWatcher<&Supervisor::on_stop> interrupt_;
     SignalWatcher<&Supervisor::on_reload> hangup_;

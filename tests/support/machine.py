@@ -25,6 +25,7 @@ mount -t tmpfs tmpfs {base}/root/run
 mount -t tmpfs tmpfs {base}/root/tmp
 mkdir {base}/root/shared
 mount --bind {shared} {base}/root/shared
+rm -f {base}/root/var/lib/man-db/auto-update
 ip link set lo up
 echo ready
 exec sleep infinity

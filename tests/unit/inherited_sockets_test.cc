@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/inherited_sockets.h"
 
+#include "tests/support/fd_census.h"
+#include "tests/support/tcp_pair.h"
 #include "tests/unit/catch.h"
 
 #include <string>
@@ -20,43 +22,47 @@ const SocketAddress AnyIpv4 = address("0.0.0.0", 443), AnyIpv6 = address("::", 4
 Configuration configuration() {
     Configuration made;
     made.file = "proxyd.json";
-    made.listeners.push_back({.address_text = ":443",
-                              .addresses = {AnyIpv4, AnyIpv6},
-                              .site = "",
-                              .place = "proxyd.json:2: listen[0]"});
-    made.listeners.push_back({.address_text = "127.0.0.1:8080",
-                              .addresses = {Local},
-                              .site = "",
-                              .place = "proxyd.json:2: listen[1]"});
+    made.listeners.resize(2);
+    made.listeners[0].addresses = {AnyIpv4, AnyIpv6};
+    made.listeners[1].addresses = {Local};
     return made;
 }
 
-auto match(const std::vector<SocketAddress>& inherited, size_t workers = 2) {
-    return match_inherited_sockets(inherited, configuration(), workers);
+ListeningAddresses passed(const std::vector<SocketAddress>& addresses) {
+    std::vector<InheritedSocket> sockets;
+    for (const SocketAddress& one : addresses)
+        sockets.push_back({test::tcp_listener(), one, "proxyd.socket"});
+    return listening_addresses_of(std::move(sockets));
 }
 
-using Matches = std::vector<ConfiguredAddress>;
 using Errors = std::vector<std::string>;
 
-TEST_CASE("nothing inherited is nothing matched", "[inherited_sockets]") {
-    CHECK(*match({}) == Matches{});
+TEST_CASE("sockets with the same address are one address for several workers",
+          "[inherited_sockets]") {
+    const auto before = test::open_fds();
+    {
+        const ListeningAddresses addresses = passed({Local, AnyIpv6, Local});
+        REQUIRE(addresses.size() == 2);
+        CHECK(addresses[0].requested == Local);
+        CHECK(addresses[0].address == Local);
+        CHECK(addresses[0].sockets.size() == 2);
+        CHECK(addresses[0].is_listening);
+        CHECK(addresses[0].is_passed);
+        CHECK(addresses[1].requested == AnyIpv6);
+        CHECK(addresses[1].sockets.size() == 1);
+    }
+    CHECK(test::open_fds() == before);
 }
 
-TEST_CASE("each inherited socket finds the address that names it", "[inherited_sockets]") {
-    CHECK(*match({Local, AnyIpv6, AnyIpv4}) == Matches{{1, 0}, {0, 1}, {0, 0}});
-    CHECK(*match({AnyIpv6}) == Matches{{0, 1}});
-}
-
-TEST_CASE("sockets with the same address are for several workers", "[inherited_sockets]") {
-    CHECK(*match({Local, Local}, 2) == Matches{{1, 0}, {1, 0}});
-    CHECK(match({Local, Local, Local}, 2).error() ==
-          Errors{"proxyd.json:2: listen[1]: the service manager passed 3 sockets for "
-                 "127.0.0.1:8080, and there are 2 workers: want no more than one socket for each "
-                 "worker"});
+TEST_CASE("sockets that listeners name are right", "[inherited_sockets]") {
+    CHECK(match_inherited_sockets({}, configuration()) == Errors{});
+    CHECK(match_inherited_sockets(passed({AnyIpv4}), configuration()) == Errors{});
+    CHECK(match_inherited_sockets(passed({Local, AnyIpv6, AnyIpv4}), configuration()) == Errors{});
 }
 
 TEST_CASE("says which listener to add for a socket that none names", "[inherited_sockets]") {
-    CHECK(match({Example, Local, address("::1", 443), Example}).error() ==
+    CHECK(match_inherited_sockets(passed({Example, Local, address("::1", 443), Example}),
+                                  configuration()) ==
           Errors{"proxyd.json: listen: the service manager passed a socket for 192.0.2.1:443, "
                  "which no listener names: add \"192.0.2.1:443\", or remove "
                  "ListenStream=192.0.2.1:443 from the socket unit",
@@ -65,9 +71,15 @@ TEST_CASE("says which listener to add for a socket that none names", "[inherited
                  "socket unit"});
 }
 
-TEST_CASE("a listener on all addresses doesn't name one of them", "[inherited_sockets]") {
-    CHECK_FALSE(match({Example}));
-    CHECK_FALSE(match({address("0.0.0.0", 444)}));
+TEST_CASE("a listener on all addresses names none of them alone", "[inherited_sockets]") {
+    CHECK(match_inherited_sockets(passed({Example}), configuration()).size() == 1);
+    CHECK(match_inherited_sockets(passed({address("0.0.0.0", 444)}), configuration()).size() == 1);
+}
+
+TEST_CASE("what proxyd has bound itself may go", "[inherited_sockets]") {
+    ListeningAddresses own = passed({Example});
+    own[0].is_passed = false;
+    CHECK(match_inherited_sockets(own, configuration()) == Errors{});
 }
 
 }  // namespace
