@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // proxyd: the command line; all else is the supervisor's.
+#include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
 #include "proxyd/generation.h"
@@ -23,8 +24,6 @@
 
 namespace proxyd {
 namespace {
-
-enum ExitCode { Fine = 0, SystemRefused = 1, WrongUse = 2 };
 
 constexpr std::array<Option, 5> Options = {{
     {"config", "FILE", "the configuration (default: /etc/proxyd/proxyd.json)"},
@@ -91,8 +90,8 @@ int serve(std::string file, Program program) {
         passed = listening_addresses_of(*std::move(sockets));
     }
     raise_descriptor_limit();
-    Supervisor supervisor(std::move(file), std::move(program), std::move(passed));
-    return supervisor.run(*std::move(inherited));
+    Supervisor supervisor(std::move(file), std::move(program));
+    return supervisor.run(*std::move(inherited), std::move(passed));
 }
 
 int run(int argc, char** argv) {
