@@ -38,7 +38,7 @@ Result<UniqueFd> bind_socket(const SocketAddress& address, bool is_first) {
 }
 
 Result<void> bind_missing(ListeningAddress& listening, size_t count) {
-    while (listening.sockets.size() < count) {
+    while (!listening.is_passed && listening.sockets.size() < count) {
         const bool is_first = listening.sockets.empty();
         Result<UniqueFd> socket =
             bind_socket(is_first ? listening.requested : listening.address, is_first);
