@@ -28,7 +28,8 @@ std::string route_note(const Json& route) {
     std::string note;
     for (const char* key : {"allow", "deny"})
         if (const std::string list = joined(route, key); !list.empty())
-            note += fmt::format("{}{} {}", note.empty() ? "" : ", ", key, list);
+            note += fmt::format("{}{} {}{}", note.empty() ? "" : ", ", key, list,
+                                route.contains(std::string(key) + "_omitted") ? ",..." : "");
     for (const Json& alpn : objects_at(route, "alpn"))
         note += fmt::format("{}alpn {} to {}", note.empty() ? "" : ", ", shown(alpn, "protocol"),
                             shown(alpn, "site"));
