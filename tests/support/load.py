@@ -40,6 +40,10 @@ class Load(Child):
         return json.loads(self.lines[-1])
 
 
+    def log(self):
+        return "\n".join(line[:2000] for line in super().log().splitlines())
+
+
 def summary(result):
     """For people."""
     return " ".join(f"{key}={value}" for key, value in result.items() if key != "failures" and value)
