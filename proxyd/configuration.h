@@ -36,6 +36,10 @@ struct Configuration {
     std::vector<RouteConfiguration> routes;
     std::string sites;        // "" if not given
     std::string sites_place;  // "file:line: sites"
+    size_t workers = 1;       // set when the file is read: as many as there are processors, up to 4
+    std::string user;         // of the workers; "" for the default
+    std::string user_place;   // "file:line: user"
+    std::chrono::milliseconds worker_timeout{30'000};  // 0: none
     size_t hello_bytes_max = 32768;
     std::chrono::milliseconds hello_timeout{10'000};
     std::chrono::milliseconds wait_for_site{10'000};

@@ -53,16 +53,6 @@ std::string_view outcome_word(HandoffOutcome outcome) {
     return "";
 }
 
-// Different in every run, so that ids of different runs differ.
-uint32_t run_number() {
-    static const uint32_t number = [] {
-        timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return static_cast<uint32_t>(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
-    }();
-    return number;
-}
-
 }  // namespace
 
 Session::Session(SessionServices& services, uint64_t key, uint32_t number, UniqueFd connection,
@@ -75,7 +65,7 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
       accepted_at_(Clock::now()),
       deadline_(services.loop, *this),
       look_again_(services.loop, *this) {
-    fmt::format_to(id_.data(), "{:08x}-{:08x}", run_number(), number);
+    fmt::format_to(id_.data(), "{:08x}-{:08x}", services.run_number, number);
 }
 
 Session::~Session() {
@@ -245,8 +235,7 @@ Session::Progress Session::await_site(Site& site, HandoffOutcome outcome) {
     if (is_linked()) return Progress::Keep;
     const auto wait = services_.configuration.wait_for_site;
     if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(outcome));
-    if (site.waiting_count() >= services_.configuration.pending_max)
-        return refuse(Refusal::Limit, "pending_max");
+    if (site.waiting_count() >= services_.pending_max) return refuse(Refusal::Limit, "pending_max");
     site.add_waiting(*this);
     deadline_.start(wait);
     return Progress::Keep;

@@ -44,6 +44,8 @@ struct SessionServices {
     SessionTable& sessions;
     IntrusiveList<Session>& expendable;  // whoever goes first when room is needed, in that order
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
+    const uint32_t run_number;           // different for each worker ever
+    const size_t pending_max;            // of this worker
 };
 
 // Where a session came in; lives as long as the worker.

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/configuration_parts.h"
+#include "proxyd/configuration_values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+namespace proxyd {
+namespace {
+
+constexpr std::array<std::string_view, 2> ListenerKeys = {"address", "site"};
+
+// Whether the kernel would refuse to listen on both. Port 0 is another one each time.
+bool overlap(const SocketAddress& a, const SocketAddress& b) {
+    if (a.family() != b.family() || a.port() != b.port() || a.port() == 0) return false;
+    return a == b || a.is_wildcard() || b.is_wildcard();
+}
+
+class ListenerReader {
+  public:
+    ListenerReader(ConfigurationReader& reader, Configuration& configuration)
+        : reader_(reader), configuration_(configuration) {}
+
+    void read(const JsonValue& value, const std::string& path) {
+        listener_.place = reader_.place(value.line, path);
+        if (const auto* address = value.as<std::string>()) {
+            read_address(*address, value.line, path);
+        } else if (const auto* object = value.as<JsonValue::Object>()) {
+            read_object(*object, value.line, path);
+        } else {
+            reader_.add_error(value.line, path,
+                              "is {}, an address or an object with 'address' is allowed",
+                              value.type_words());
+        }
+        if (!listener_.addresses.empty()) configuration_.listeners.push_back(std::move(listener_));
+    }
+
+  private:
+    void read_object(const JsonValue::Object& object, int line, const std::string& path) {
+        for (const JsonMember& member : object) {
+            const std::string key_path = fmt::format("{}.{}", path, printable_key(member.key));
+            if (reader_.is_first(object, member, key_path)) read_key(member, key_path);
+        }
+        if (!reader_.given(object, "address"))
+            reader_.add_error(line, path + ".address", "is missing, {} is needed", AddressForms);
+    }
+
+    void read_key(const JsonMember& member, const std::string& path) {
+        if (member.key == "address") {
+            if (const auto* address = reader_.string_of(member.value, path, AddressForms))
+                read_address(*address, member.value.line, path);
+        } else if (member.key == "site") {
+            listener_.site = reader_.absolute_path(member.value, path);
+        } else {
+            reader_.add_unknown_key(member, path, "a listener", ListenerKeys);
+        }
+    }
+
+    void read_address(const std::string& text, int line, const std::string& path) {
+        listener_.address_text = text;
+        listener_.addresses = parse_listen_address(text);
+        if (listener_.addresses.empty())
+            reader_.add_error(line, path, "'{}' is no address to listen on, {} is allowed",
+                              printable(text), AddressForms);
+        for (const ListenerConfiguration& other : configuration_.listeners)
+            for (const SocketAddress& address : listener_.addresses)
+                if (std::ranges::any_of(other.addresses, [&](const SocketAddress& taken) {
+                        return overlap(address, taken);
+                    })) {
+                    reader_.add_error(line, path, "'{}' is taken already by {}", text, other.place);
+                    return;
+                }
+    }
+
+    ConfigurationReader& reader_;
+    Configuration& configuration_;
+    ListenerConfiguration listener_;
+};
+
+}  // namespace
+
+void read_listen(ConfigurationReader& reader, const JsonMember& member,
+                 Configuration& configuration) {
+    const auto* array = member.value.as<JsonValue::Array>();
+    if (array == nullptr || array->empty()) {
+        reader.add_error(member.value.line, "listen",
+                         "is {}, an array of one address or more is allowed",
+                         array ? "empty" : member.value.type_words());
+        return;
+    }
+    for (size_t i = 0; i < array->size(); i++)
+        ListenerReader(reader, configuration).read((*array)[i], fmt::format("listen[{}]", i));
+}
+
+void print_listeners(const Configuration& configuration, nlohmann::ordered_json& out) {
+    out["listen"] = nlohmann::ordered_json::array();
+    for (const ListenerConfiguration& listener : configuration.listeners) {
+        nlohmann::ordered_json object = {{"address", listener.address_text}};
+        if (!listener.site.empty()) object["site"] = listener.site;
+        // What has nothing but an address is printed as one.
+        if (object.size() == 1) object = listener.address_text;
+        out["listen"].push_back(std::move(object));
+    }
+}
+
+}  // namespace proxyd

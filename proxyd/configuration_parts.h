@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+//
+// The parts of the configuration, each with its own source: what a key says, and how it is printed
+// again. Used by configuration, whose table says which key belongs to which function.
+#pragma once
+
+#include "base/daemon/json.h"
+#include "proxyd/configuration.h"
+#include "proxyd/configuration_reader.h"
+
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+
+namespace proxyd {
+
+// Reads the value of one key of the file; what is wrong with it goes to `reader`.
+using ReadKey = void (*)(ConfigurationReader& reader, const JsonMember& member,
+                         Configuration& configuration);
+
+struct ConfigurationKey {
+    std::string_view name;
+    ReadKey read;
+};
+
+// configuration_listeners.cc
+void read_listen(ConfigurationReader& reader, const JsonMember& member,
+                 Configuration& configuration);
+void print_listeners(const Configuration& configuration, nlohmann::ordered_json& out);
+
+// configuration_routes.cc
+void read_routes(ConfigurationReader& reader, const JsonMember& member,
+                 Configuration& configuration);
+void read_sites(ConfigurationReader& reader, const JsonMember& member,
+                Configuration& configuration);
+void print_routes(const Configuration& configuration, nlohmann::ordered_json& out);
+
+// configuration_limits.cc
+void read_hello_bytes_max(ConfigurationReader& reader, const JsonMember& member,
+                          Configuration& configuration);
+void read_hello_timeout(ConfigurationReader& reader, const JsonMember& member,
+                        Configuration& configuration);
+void read_wait_for_site(ConfigurationReader& reader, const JsonMember& member,
+                        Configuration& configuration);
+void read_pending_max(ConfigurationReader& reader, const JsonMember& member,
+                      Configuration& configuration);
+void read_sessions_max(ConfigurationReader& reader, const JsonMember& member,
+                       Configuration& configuration);
+void print_limits(const Configuration& configuration, nlohmann::ordered_json& out);
+
+// configuration_logs.cc
+void read_access_log(ConfigurationReader& reader, const JsonMember& member,
+                     Configuration& configuration);
+void read_access_log_format(ConfigurationReader& reader, const JsonMember& member,
+                            Configuration& configuration);
+void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
+
+// configuration_processes.cc
+size_t default_workers();
+void read_workers(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
+void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
+                         Configuration& configuration);
+void read_user(ConfigurationReader& reader, const JsonMember& member, Configuration& configuration);
+void print_processes(const Configuration& configuration, nlohmann::ordered_json& out);
+
+}  // namespace proxyd
