@@ -52,7 +52,7 @@ struct failure {
 };
 
 static struct sockaddr_in server;
-static long at_once = 200, seconds = 5, count_max, sources = 250, timeout_ms = 20000;
+static long at_once = 200, seconds = 5, count_max, sources = 250, timeout_ms = 20000, progress;
 static const char *hello_file = "/dev/stdin", *expected = "HTTP/1.1 200", *until = "end";
 static char hello[65536];
 static size_t hello_size;
@@ -135,6 +135,10 @@ static void end_client(struct client* client, enum outcome outcome, int error_nu
         memcpy(failure->answer, client->answer, AnswerBytesMax - 1);
     }
     counts[outcome]++;
+    if (outcome == Ok && progress > 0 && counts[Ok] % progress == 0) {
+        printf("done %ld\n", counts[Ok]);
+        fflush(stdout);
+    }
     close(client->fd);
     client->fd = -1;
     in_hand--;
@@ -271,7 +275,8 @@ static void read_arguments(int argc, char** argv) {
     } keys[] = {{"at_once", &at_once, NULL},       {"seconds", &seconds, NULL},
                 {"count", &count_max, NULL},       {"sources", &sources, NULL},
                 {"hello", NULL, &hello_file},      {"expect", NULL, &expected},
-                {"timeout_ms", &timeout_ms, NULL}, {"until", NULL, &until}};
+                {"timeout_ms", &timeout_ms, NULL}, {"until", NULL, &until},
+                {"progress", &progress, NULL}};
     for (int index = 3; index < argc; index++) {
         const char* equals = strchr(argv[index], '=');
         size_t key = 0;

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 
@@ -33,6 +34,10 @@ class Load(Child):
         except Exception:
             return False
         return True
+
+    def wait_until_done(self, count):
+        """With `progress`, a divisor of `count`, until so many clients have got their answer."""
+        self.wait_for_line(f"^done {count}$")
 
     def result(self):
         """What it counted, when all its clients have ended."""
@@ -85,6 +90,29 @@ def kill_with_sessions(pid):
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: state_of(pid) in ("Z", ""), "a dead worker")
     return in_hand
+
+
+class Killer:
+    """Kills one of proxyd's workers, and remembers whom they had in hand."""
+
+    def __init__(self, proxyd):
+        self.proxyd = proxyd
+        self.in_hand = []
+
+    def __call__(self):
+        self.in_hand.append(kill_with_sessions(random.choice(self.proxyd.workers())))
+
+    def __str__(self):
+        return f"killed workers had sessions in hand: {[len(clients) for clients in self.in_hand]}"
+
+
+def assert_only_those_in_hand_noticed(result, killer):
+    """Each client that saw an error is one that a killed worker had in hand, and saw its connection end."""
+    lost = {failure["client"]: failure["outcome"] for failure in result["failures"]}
+    unexplained = set(lost) - set().union(*killer.in_hand)
+    assert not unexplained, [failure for failure in result["failures"] if failure["client"] in unexplained][:20]
+    assert set(lost.values()) <= {"reset", "end_of_file"}
+    assert result["ok"] + len(lost) == result["clients"]
 
 
 def wait_for_workers(proxyd, count, *, without=()):

@@ -87,14 +87,15 @@ class Workspace:
         that is named, the empty directory `sites` is where its clients go.
 
         `prefix` is what the command line begins with, such as ("prlimit", "--nofile=32"); `executable`
-        is another proxyd than the build's. One worker serves,
-        so that limits and orders are what a test counts on, as the user who runs the tests, whose files it sees.
+        is another proxyd than the build's. One worker serves, so that limits and orders are what a test
+        counts on, as the user who runs the tests, whose files it sees; None leaves such a key out.
         """
         configuration.setdefault("listen", [f"{self.address}:{Port}"])
         if "routes" not in configuration:
             configuration.setdefault("sites", str(self.sites))
         for key, value in self.defaults().items():
             configuration.setdefault(key, value)
+        configuration = {key: value for key, value in configuration.items() if value is not None}
         proxyd = Proxyd(self.path, configuration, prefix, executable)
         self.children.append(proxyd)
         proxyd.wait_until_ready()
