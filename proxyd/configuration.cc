@@ -22,17 +22,22 @@ namespace {
 constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"listen", read_listen},
     {"routes", read_routes},
+    {"alpn", read_alpn},
     {"sites", read_sites},
     {"hello_bytes_max", read_hello_bytes_max},
     {"hello_timeout", read_hello_timeout},
     {"wait_for_site", read_wait_for_site},
     {"pending_max", read_pending_max},
     {"sessions_max", read_sessions_max},
+    {"source_sessions_max", read_source_sessions_max},
+    {"source_connections_per_second_max", read_source_connections_per_second_max},
     {"access_log", read_access_log},
     {"access_log_format", read_access_log_format},
     {"workers", read_workers},
     {"worker_timeout", read_worker_timeout},
     {"user", read_user},
+    {"log_level", read_log_level},
+    {"metrics", read_metrics},
 });
 // clang-format on
 
@@ -50,6 +55,7 @@ void read_key(ConfigurationReader& reader, const JsonValue::Object& object,
 
 bool has_nowhere_to_go(const Configuration& configuration) {
     return configuration.routes.empty() && configuration.sites.empty() &&
+           configuration.alpn.empty() &&
            std::any_of(configuration.listeners.begin(), configuration.listeners.end(),
                        [](const auto& listener) { return listener.site.empty(); });
 }

@@ -4,10 +4,13 @@
 // described in docs/CONFIGURATION.md. Reading it touches nothing but the file itself.
 #pragma once
 
+#include "base/daemon/log.h"
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
+#include "proxyd/access_lists.h"
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,34 +23,62 @@ struct ListenerConfiguration {
     std::vector<SocketAddress> addresses;  // one, or both wildcards
     std::string site;                      // its own site directory; "" if routes decide
     std::string place;                     // "file:line: listen[0]", for messages
+    AccessLists access;                    // who may come in there
+};
+
+// Where clients go that offer an application protocol (ALPN).
+struct AlpnRouteConfiguration {
+    std::string protocol;  // raw bytes: "acme-tls/1"
+    std::string site_directory;
+    int line = 0;
+};
+
+// What a route that is an object says beside its site.
+struct RouteOptionsConfiguration {
+    AccessLists access;
+    std::vector<AlpnRouteConfiguration> alpn;
 };
 
 struct RouteConfiguration {
     std::string key;  // lower-case, without a trailing dot: a name, "*.name", "@class" or "*"
     std::string site_directory;
     int line = 0;
+    std::shared_ptr<const RouteOptionsConfiguration> options = nullptr;  // null: none
 };
 
 enum class AccessLogFormat { Text, Json };
+
+// Where metrics are served over HTTP; nowhere if `text` is "".
+struct MetricsAddress {
+    std::string text;       // as written: "127.0.0.1:9100"
+    std::string place;      // "file:line: metrics"
+    SocketAddress address;  // of loopback; none if there is a path
+    std::string path;       // of a Unix socket, or ""
+};
 
 struct Configuration {
     std::string file;
     std::vector<ListenerConfiguration> listeners;
     std::vector<RouteConfiguration> routes;
-    std::string sites;        // "" if not given
-    std::string sites_place;  // "file:line: sites"
-    size_t workers = 1;       // set when the file is read: as many as there are processors, up to 4
-    std::string user;         // of the workers; "" for the default
-    std::string user_place;   // "file:line: user"
+    size_t workers = 1;      // set when the file is read: as many as there are processors, up to 4
+    std::string user;        // of the workers; "" for the default
+    std::string user_place;  // "file:line: user"
     std::chrono::milliseconds worker_timeout{30'000};  // 0: none
+    std::vector<AlpnRouteConfiguration> alpn;          // for all names, also those without a route
+    std::string sites;                                 // "" if not given
+    std::string sites_place;                           // "file:line: sites"
     size_t hello_bytes_max = 32768;
     std::chrono::milliseconds hello_timeout{10'000};
     std::chrono::milliseconds wait_for_site{10'000};
     size_t pending_max = 1000;
     size_t sessions_max = 10'000;
+    size_t source_sessions_max = 1000;                  // at once, of one source; 0: no limit
+    size_t source_connections_per_second_max = 10'000;  // new ones, of one source; 0: no limit
     std::string access_log = "stderr";
     std::string access_log_place;  // "file:line: access_log"
     AccessLogFormat access_log_format = AccessLogFormat::Text;
+    LogLevel log_level = LogLevel::Notice;
+    MetricsAddress metrics;
 };
 
 // All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".
@@ -56,6 +87,13 @@ using ConfigurationErrors = std::vector<std::string>;
 // `file` is only the name in messages.
 Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view text,
                                                                std::string_view file);
+
+// Each site directory that a route leads to, and where the file says so.
+struct SitePlace {
+    std::string place;  // "file:line: routes.name"
+    std::string directory;
+};
+std::vector<SitePlace> places_of_sites(const Configuration& configuration);
 
 // As JSON that parse_configuration reads back to the same value.
 std::string print_configuration(const Configuration& configuration);

@@ -11,7 +11,7 @@
 namespace proxyd {
 namespace {
 
-constexpr std::array<std::string_view, 2> ListenerKeys = {"address", "site"};
+constexpr std::array<std::string_view, 4> ListenerKeys = {"address", "site", "allow", "deny"};
 
 // Whether the kernel would refuse to listen on both. Port 0 is another one each time.
 bool overlap(const SocketAddress& a, const SocketAddress& b) {
@@ -54,6 +54,10 @@ class ListenerReader {
                 read_address(*address, member.value.line, path);
         } else if (member.key == "site") {
             listener_.site = reader_.absolute_path(member.value, path);
+        } else if (member.key == "allow") {
+            read_allow(reader_, member, path, listener_.access);
+        } else if (member.key == "deny") {
+            read_deny(reader_, member, path, listener_.access);
         } else {
             reader_.add_unknown_key(member, path, "a listener", ListenerKeys);
         }
@@ -100,6 +104,7 @@ void print_listeners(const Configuration& configuration, nlohmann::ordered_json&
     for (const ListenerConfiguration& listener : configuration.listeners) {
         nlohmann::ordered_json object = {{"address", listener.address_text}};
         if (!listener.site.empty()) object["site"] = listener.site;
+        print_access(listener.access, object);
         // What has nothing but an address is printed as one.
         if (object.size() == 1) object = listener.address_text;
         out["listen"].push_back(std::move(object));

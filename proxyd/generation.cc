@@ -3,6 +3,7 @@
 
 #include "base/daemon/log.h"
 #include "proxyd/access_log.h"
+#include "proxyd/metrics_http.h"
 #include "proxyd/worker.h"
 
 #include <errno.h>
@@ -34,6 +35,23 @@ void open_log(Generation& generation, Problems& problems) {
     else if (problems.empty() || log.error().number != ENOENT)
         problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
                                        configuration.access_log, errno_text(log.error().number)));
+}
+
+// Whoever has the socket of the current generation open serves there already.
+void open_metrics_socket(Generation& generation, const Generation* current, Problems& problems) {
+    const MetricsAddress& address = generation.configuration.metrics;
+    if (address.text.empty() || !problems.empty()) return;
+    if (current && current->metrics_socket.is_open() &&
+        current->configuration.metrics.text == address.text) {
+        generation.metrics_socket =
+            UniqueFd::adopt(fcntl(current->metrics_socket.borrow().number(), F_DUPFD_CLOEXEC, 3));
+        return;
+    }
+    Result<UniqueFd, std::string> socket = bind_metrics_socket(address);
+    if (socket)
+        generation.metrics_socket = *std::move(socket);
+    else
+        problems.push_back(socket.error());
 }
 
 }  // namespace
@@ -68,30 +86,31 @@ void add_sites_problem(const Configuration& configuration, Problems& problems) {
 
 std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration) {
     std::vector<std::string> warnings;
-    for (const RouteConfiguration& route : configuration.routes) {
+    for (const SitePlace& site : places_of_sites(configuration)) {
         struct stat status;
-        const bool is_there = stat(route.site_directory.c_str(), &status) == 0;
+        const bool is_there = stat(site.directory.c_str(), &status) == 0;
         if (is_there && !S_ISDIR(status.st_mode)) errno = ENOTDIR;
         if (!is_there || !S_ISDIR(status.st_mode))
-            warnings.push_back(fmt::format(
-                "{}:{}: routes.{}: {}: {}; clients wait until it is there", configuration.file,
-                route.line, route.key, route.site_directory, errno_text(errno)));
+            warnings.push_back(fmt::format("{}: {}: {}; clients wait until it is there", site.place,
+                                           site.directory, errno_text(errno)));
     }
     return warnings;
 }
 
 Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number, std::string text,
                                                                  Configuration configuration,
-                                                                 const ListeningAddresses& kept) {
+                                                                 const Generation* current) {
     auto generation = std::make_unique<Generation>();
     generation->number = number;
     generation->text = std::move(text);
     generation->configuration = std::move(configuration);
     Problems problems;
     add_user_problem(*generation, problems);
-    generation->addresses = bind_listening_sockets(generation->configuration, kept, problems);
+    generation->addresses = bind_listening_sockets(
+        generation->configuration, current ? current->addresses : ListeningAddresses{}, problems);
     add_sites_problem(generation->configuration, problems);
     open_log(*generation, problems);
+    open_metrics_socket(*generation, current, problems);
     if (!problems.empty()) return Unexpected{std::move(problems)};
     return generation;
 }

@@ -9,7 +9,12 @@ namespace proxyd {
 namespace {
 
 // RFC 8446 section 6.
-enum AlertDescription : uint8_t { DecodeError = 50, InternalError = 80, UnrecognizedName = 112 };
+enum AlertDescription : uint8_t {
+    AccessDenied = 49,
+    DecodeError = 50,
+    InternalError = 80,
+    UnrecognizedName = 112
+};
 
 struct Wording {
     AlertDescription alert;
@@ -29,6 +34,8 @@ Wording wording_of(Refusal refusal) {
             return {DecodeError, "400 Bad Request", "this request can't be understood"};
         case Refusal::Address:
             return {DecodeError, "400 Bad Request", "ask for a name, not for an IP address"};
+        case Refusal::Forbidden:
+            return {AccessDenied, "403 Forbidden", "your address may not come here"};
         case Refusal::TooLate:
             return {DecodeError, "408 Request Timeout", "the request did not come in time"};
     }

@@ -18,6 +18,7 @@ enum class Refusal {
     Limit,        // internal_error; 503
     Malformed,    // decode_error; 400
     Address,      // an IP address instead of a name: decode_error; 400
+    Forbidden,    // access_denied; 403
     TooLate,      // decode_error; 408
 };
 

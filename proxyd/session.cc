@@ -11,6 +11,7 @@
 #include "proxyd/session.h"
 
 #include "base/handoff/send.h"
+#include "proxyd/decision.h"
 #include "proxyd/session_table.h"
 
 #include <errno.h>
@@ -66,19 +67,54 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
       deadline_(services.loop, *this),
       look_again_(services.loop, *this) {
     fmt::format_to(id_.data(), "{:08x}-{:08x}", services.run_number, number);
+    services_.statistics.enter(state_);
 }
 
 Session::~Session() {
+    services_.statistics.leave(state_);
     leave_lists();
     if (is_watched_) stop_watching();
+    if (is_counted_) services_.source_limits.leave(services_.source_column, client_);
 }
 
 Session::Progress Session::begin() {
-    if (!entrance_.site.site_directory.empty()) {
-        hello_at_ = accepted_at_;
-        return enter_site({&entrance_.site, RouteRule::ListenerSite});
+    return come_in();
+}
+
+// Once it is known who the client is: whether it may come in at all.
+Session::Progress Session::come_in() {
+    const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
+    if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
+    switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
+        case SourceVerdict::Fine:
+            is_counted_ = true;
+            break;
+        case SourceVerdict::TooManySessions:
+            return turn_away(Refusal::Limit, "source_sessions_max");
+        case SourceVerdict::TooFast:
+            return turn_away(Refusal::Limit, "source_connections_per_second_max");
     }
-    return look_at_hello(0);
+    if (decision.is_open()) return look_at_hello(0);
+    hello_at_ = accepted_at_;
+    return enter_site(decision.match);
+}
+
+// Rejects a client that must not cost anything: it is told why if it has said already what it
+// speaks, and nobody waits until it has read that. What it has sent is taken first, since unread
+// input would turn the close into a reset.
+Session::Progress Session::turn_away(Refusal refusal, std::string_view reason) {
+    const std::span<uint8_t> buffer = services_.peek_buffer;
+    const int socket = connection_.borrow().number();
+    const ssize_t size = recv(socket, buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
+    if (size > 0)
+        protocol_ = recognise_protocol(Bytes(buffer).first(static_cast<size_t>(size)))
+                        .value_or(Protocol::Unknown);
+    log(Verdict::Rejected, reason);
+    const std::string answer = refusal_answer(protocol_, refusal, reason);
+    if (answer.empty()) return Progress::Done;
+    (void)drain();
+    (void)send(socket, answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return Progress::Done;
 }
 
 Session::Progress Session::on_client_event(uint32_t epoll_events) {
@@ -169,10 +205,12 @@ void Session::stop_timers() {
 
 Session::Progress Session::choose_route(const Hello& hello) {
     hello_ = hello;
-    const RouteMatch match =
-        services_.routes.find(hello_.name ? hello_.name->view() : "", protocol_);
-    if (match.route == nullptr) return refuse(Refusal::NoRoute, "no_route");
-    return enter_site(match);
+    const Decision decision =
+        decide_by_hello(services_.routes,
+                        {hello_.name ? hello_.name->view() : "", protocol_, hello_.alpn, &client_});
+    if (!decision.is_rejected()) return enter_site(decision.match);
+    if (decision.match.route != nullptr) route_key_ = decision.match.route->key;
+    return refuse(decision.refusal, decision.rejected);
 }
 
 Session::Progress Session::enter_site(const RouteMatch& match) {
@@ -184,7 +222,7 @@ Session::Progress Session::enter_site(const RouteMatch& match) {
     rule_ = match.rule;
     Site& site = services_.sites.site_for(*match.route, entrance_.address.port());
     site_ = &site;
-    state_ = State::AwaitingSite;
+    change_state(State::AwaitingSite);
     // Whoever waits already is served first.
     if (site.waiting_count(client_family()) > 0) return await_site(site, HandoffOutcome::Full);
     return try_site(site);
@@ -248,7 +286,7 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     log(verdict, reason);
     leave_lists();
     stop_timers();
-    state_ = State::Refusing;
+    change_state(State::Refusing);
     set_receive_low_water(1);
     const std::string answer = refusal_answer(protocol_, refusal, reason);
     if (!answer.empty())
@@ -319,6 +357,12 @@ void Session::leave_lists() {
     is_expendable_ = false;
 }
 
+void Session::change_state(State state) {
+    services_.statistics.leave(state_);
+    state_ = state;
+    services_.statistics.enter(state_);
+}
+
 void Session::set_receive_low_water(size_t bytes) {
     if (receive_low_water_ == bytes) return;
     const int value = static_cast<int>(bytes);
@@ -347,6 +391,7 @@ void Session::log(Verdict verdict, std::string_view reason) {
         record.hello_us = microseconds(*hello_at_ - accepted_at_);
         record.handoff_us = microseconds(Clock::now() - *hello_at_);
     }
+    record.has_waited_for_site = is_linked() && !is_expendable_;
     services_.access_log.add(record);
 }
 

@@ -22,6 +22,8 @@
 #include "proxyd/refusal.h"
 #include "proxyd/route_table.h"
 #include "proxyd/site_table.h"
+#include "proxyd/source_limits.h"
+#include "proxyd/statistics.h"
 
 #include <array>
 #include <cstdint>
@@ -41,17 +43,21 @@ struct SessionServices {
     SiteTable& sites;
     ClientPoll& clients;
     AccessLog& access_log;
+    ProcessStatistics& statistics;
     SessionTable& sessions;
     IntrusiveList<Session>& expendable;  // whoever goes first when room is needed, in that order
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
     const uint32_t run_number;           // different for each worker ever
     const size_t pending_max;            // of this worker
+    SourceLimits& source_limits;
+    const size_t source_column;  // this worker's in them
 };
 
 // Where a session came in; lives as long as the worker.
 struct Entrance {
     SocketAddress address;  // of the listener
     Route site;             // the listener's own site; its site_directory is "" without one
+    const AccessLists* access = nullptr;  // who may come in; null: everybody
 };
 
 class Session : public IntrusiveHook {
@@ -72,8 +78,10 @@ class Session : public IntrusiveHook {
     void give_up(std::string_view reason);
 
   private:
-    enum class State { AwaitingHello, AwaitingSite, Refusing };
+    using State = SessionState;
 
+    Progress come_in();
+    Progress turn_away(Refusal refusal, std::string_view reason);
     Progress look_at_hello(uint32_t epoll_events);
     Progress await_hello(size_t bytes_min);
     Progress choose_route(const Hello& hello);
@@ -90,6 +98,7 @@ class Session : public IntrusiveHook {
     bool watch_client(uint32_t events);
     void stop_watching();
     void leave_lists();
+    void change_state(State state);
     void log(Verdict verdict, std::string_view reason);
     void set_receive_low_water(size_t bytes);
     Progress look_again_later();
@@ -121,6 +130,7 @@ class Session : public IntrusiveHook {
     size_t receive_low_water_ = 1;
     bool is_watched_ = false;
     bool is_expendable_ = false;
+    bool is_counted_ = false;  // in the source limits
     TimerWatcher<&Session::on_deadline> deadline_;
     TimerWatcher<&Session::on_look_again> look_again_;
 };

@@ -14,6 +14,7 @@ namespace {
 // Descriptors that are not for clients: logs, loop, listeners, and reading a site directory.
 constexpr size_t DescriptorsKept = 16;
 constexpr size_t SitesMax = 4096;
+constexpr auto LogRetryTime = std::chrono::seconds(1);
 
 size_t descriptor_limit() {
     rlimit limit{};
@@ -34,19 +35,20 @@ size_t share(size_t limit, size_t workers) {
 
 }  // namespace
 
-Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
-               uint32_t run_number)
+Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResources resources)
     : loop_(loop),
       configuration_(configuration),
       sessions_max_(share(configuration.sessions_max, configuration.workers)),
       sessions_affordable_(affordable_sessions()),
-      access_log_(std::move(access_log)),
+      access_log_(std::move(resources.access_log)),
+      statistics_(resources.statistics),
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
                            ? std::nullopt
                            : std::optional<SitesDirectory>(std::in_place, loop, directory_watch_,
                                                            configuration.sites)),
-      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr),
+      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr,
+              configuration.alpn),
       clients_(loop, *this),
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
@@ -57,12 +59,18 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
                 sites_,
                 clients_,
                 access_log_,
+                statistics_,
                 sessions_,
                 expendable_,
                 peek_buffer_,
-                run_number,
-                share(configuration.pending_max, configuration.workers)},
-      before_wait_(loop, *this) {}
+                resources.run_number,
+                share(configuration.pending_max, configuration.workers),
+                resources.source_limits,
+                resources.source_column},
+      log_retry_(loop, *this),
+      before_wait_(loop, *this) {
+    access_log_.count_in(statistics_);
+}
 
 std::string unreadable_sites(const Configuration& configuration, Errno why) {
     return fmt::format("{}: cannot read {}: {}", configuration.sites_place, configuration.sites,
@@ -107,13 +115,11 @@ void Worker::replace_access_log(UniqueFd file) {
     access_log_.replace(std::move(file));
 }
 
-WorkerCounts Worker::counts() const {
-    return {session_count_,
-            access_log_.count(Verdict::HandedOver),
-            access_log_.count(Verdict::Rejected),
-            access_log_.count(Verdict::Closed),
-            access_log_.count(Verdict::TimedOut),
-            loop_.wakeups()};
+Explanation Worker::explain(const ExplainRequest& request) const {
+    std::vector<const Entrance*> entrances;
+    for (const auto& listener : listeners_)
+        entrances.push_back(&listener->entrance());
+    return proxyd::explain(request, routes_, entrances);
 }
 
 // Whoever is being refused already, or has kept its hello to itself for longest, goes first. At
@@ -136,9 +142,13 @@ bool Worker::make_room() {
 
 void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
                          const Entrance& entrance) {
-    session_count_++;
+    statistics_.accepted.add(1);
     Session& session = sessions_.add(services_, std::move(connection), client, entrance);
     finish_if_done(session, session.begin());
+}
+
+void Worker::on_accept_pause(AcceptPause cause) {
+    statistics_.count_accept_pause(cause);
 }
 
 void Worker::on_client_event(uint64_t key, uint32_t epoll_events) {
@@ -170,6 +180,8 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 void Worker::on_before_wait() noexcept {
     access_log_.flush();
     if (is_draining_ && sessions_.size() == 0) loop_.stop();
+    if (access_log_.has_pending() && !log_retry_.is_active()) log_retry_.start(LogRetryTime);
+    statistics_.count_log_lines(take_log_line_counts());
 }
 
 }  // namespace proxyd

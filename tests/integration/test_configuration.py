@@ -14,7 +14,9 @@ from support.processes import DeadlineSeconds, program, run_proxyd
 from support.workspace import Port
 
 AddressForms = '":443", "192.0.2.1:443" or "[2001:db8::1]:443"'
-AccessLogForms = '"stderr" or an absolute path'
+AccessLogForms = '"stderr", "journal" or an absolute path'
+LevelForms = '"error", "warning", "notice", "info" or "debug"'
+MetricsForms = '"127.0.0.1:9100", "[::1]:9100" or "unix:/run/proxyd/metrics.sock"'
 Routes = {"*": "/run/site"}
 Directory = "the absolute path of a directory"
 DurationForms = 'to "1h" such as "250ms", "10s" or "2m"'
@@ -80,10 +82,12 @@ Wrong = [
     ('{"listen": [":8443"], "routes": {}}', f"1: {Nowhere}"),
     ('{"listen": [":8443", {"address": ":25", "site": "/run/mail"}]}', f"1: {Nowhere}"),
     (with_key("hello_timeuot", '"10s"'), "4: hello_timeuot: is not a key of proxyd, did you mean 'hello_timeout'?"),
-    (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, sites, "
-     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, access_log, access_log_format"),
-    (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, sites, '
-     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, access_log, access_log_format"),
+    (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
+     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, source_sessions_max, "
+     "source_connections_per_second_max, access_log, access_log_format"),
+    (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, alpn, sites, '
+     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, source_sessions_max, "
+     "source_connections_per_second_max, access_log, access_log_format"),
     (with_key("listen", '[":8080"]'), "4: listen: is given twice, first in line 2"),
     # Listeners
     ('{"routes": {}, "listen": []}', "1: listen: is empty, an array of one address or more is allowed"),
@@ -131,6 +135,15 @@ Wrong = [
     (with_key("sites", "{}"), f"4: sites: is an object, {Directory} is allowed"),
     (with_key("access_log", '"access.log"'), f"4: access_log: 'access.log' is no absolute path, {AccessLogForms} is allowed"),
     (with_key("access_log", "true"), f"4: access_log: is a boolean, {AccessLogForms} is allowed"),
+    (with_key("log_level", '"warn"'), f"4: log_level: is 'warn', {LevelForms} is allowed"),
+    (with_key("log_level", "3"), f"4: log_level: is a number, {LevelForms} is allowed"),
+    (with_key("metrics", "9100"), f"4: metrics: is a number, {MetricsForms} is allowed"),
+    (with_key("metrics", '"localhost:9100"'), f"4: metrics: 'localhost:9100' is no address, {MetricsForms} is allowed"),
+    *[(with_key("metrics", f'"{address}"'), f"4: metrics: '{address}' can be reached from other machines, and nobody "
+       f"is asked for a password there, {MetricsForms} is allowed")
+      for address in (":9100", "0.0.0.0:9100", "[::]:9100", "192.0.2.1:9100", "128.0.0.1:9100", "[2001:db8::1]:9100")],
+    *[(with_key("metrics", f'"unix:{path}"'), f"4: metrics: 'unix:{path}' has no absolute path of at most 107 bytes, "
+       f"{MetricsForms} is allowed") for path in ("", "metrics", "/" + 107 * "x")],
     (with_key("access_log_format", '"xml"'), '4: access_log_format: is \'xml\', "text" or "json" is allowed'),
     *count_errors("hello_bytes_max", 512, 65536),
     *count_errors("pending_max", 1, 1000000),
@@ -167,7 +180,9 @@ def test_all_errors_in_one_run(workspace):
 @pytest.mark.parametrize("key, values", [
     ("hello_bytes_max", ["512", "65536"]), ("pending_max", ["1", "1000000"]), ("sessions_max", ["1", "1000000"]),
     ("hello_timeout", ['"1ms"', '"1h"', '"60m"']), ("wait_for_site", ['"0s"', '"0ms"', '"3600s"']),
-    ("access_log_format", ['"text"', '"json"']), ("access_log", ['"stderr"', '"/var/log/access.log"'])])
+    ("log_level", ['"error"', '"warning"', '"notice"', '"info"', '"debug"']),
+    ("metrics", ['"127.0.0.1:9100"', '"127.1.2.3:1"', '"[::1]:9100"', '"unix:/run/metrics"']),
+    ("access_log_format", ['"text"', '"json"']), ("access_log", ['"stderr"', '"journal"', '"/var/log/access.log"'])])
 def test_what_is_allowed(workspace, key, values):
     for value in values:
         assert check(workspace, with_key(key, value)) == []
@@ -222,7 +237,8 @@ def test_print_config_fills_in_the_defaults_and_is_a_configuration(workspace):
         "listen": [":443", {"address": "[::1]:25", "site": "/run/mail"}],
         "routes": {"a.example.org": "/run/a", "*.b.example.org": "/run/b", "@tls": "/run/t", "*": "/run/d"},
         "sites": "/run/sites", "hello_bytes_max": 32768, "hello_timeout": "10s", "wait_for_site": "90s",
-        "pending_max": 1000, "sessions_max": 10000, "access_log": "stderr", "access_log_format": "text"}
+        "pending_max": 1000, "sessions_max": 10000, "source_sessions_max": 1000,
+        "source_connections_per_second_max": 10000, "access_log": "stderr", "access_log_format": "text"}
     workspace.write_configuration(first.stdout)
     second = run_proxyd("--config", path, "--print-config")
     assert (second.returncode, second.stdout) == (0, first.stdout)

@@ -64,7 +64,8 @@ TEST_CASE("configuration: printed and read again it prints the same", "[configur
         R"({"listen": ["127.0.0.1:8443", {"address": "[::1]:25", "site": "/srv/mail"}],
             "routes": {"Blog.Example.ORG.": "/srv/blog", "*.example.org": "/srv/x", "@tls": "/t"},
             "sites": "/srv/sites", "hello_timeout": "1500ms", "wait_for_site": "0s",
-            "access_log": "/var/log/a", "access_log_format": "json", "pending_max": 7})",
+            "access_log": "/var/log/a", "access_log_format": "json", "pending_max": 7,
+            "log_level": "debug", "metrics": "[::1]:9100"})",
         "p.json");
 
     REQUIRE(configuration.has_value());
@@ -93,9 +94,9 @@ TEST_CASE("configuration: unknown keys come with a hint", "[configuration]") {
     CHECK(error_of(R"("rotues": {})") ==
           "p.json:2: rotues: is not a key of proxyd, did you mean 'routes'?");
     CHECK(error_of(R"("colour": 1)") ==
-          "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, sites, "
-          "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, access_log, "
-          "access_log_format");
+          "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
+          "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, "
+          "source_sessions_max, source_connections_per_second_max, access_log, access_log_format");
     CHECK(error_of(R"("routes": {})") == "p.json:2: routes: is given twice, first in line 1");
 }
 
@@ -119,7 +120,8 @@ TEST_CASE("configuration: values of a wrong type or out of bounds", "[configurat
           "p.json:2: sites: 'sites' is no absolute path, the absolute path of a directory is "
           "allowed");
     CHECK(error_of(R"("access_log": "log")") ==
-          "p.json:2: access_log: 'log' is no absolute path, \"stderr\" or an absolute path is "
+          "p.json:2: access_log: 'log' is no absolute path, \"stderr\", \"journal\" or an absolute "
+          "path is "
           "allowed");
     CHECK(error_of(R"("access_log_format": "xml")") ==
           "p.json:2: access_log_format: is 'xml', \"text\" or \"json\" is allowed");
@@ -160,10 +162,11 @@ TEST_CASE("configuration: routes", "[configuration]") {
     CHECK(route_error_of(R"("@htpt": "/1")") ==
           "p.json:2: routes.@htpt: is not a protocol class, did you mean '@http'?");
     CHECK(route_error_of(R"("a.b": "tcp://x:1")") ==
-          "p.json:2: routes.a.b: 'tcp://x:1' is no absolute path, the absolute path of a directory "
-          "is allowed");
+          "p.json:2: routes.a.b: 'tcp://x:1': proxyd hands over to sites only, a relay to TCP "
+          "servers isn't there yet");
     CHECK(route_error_of(R"("a.b": 1)") ==
-          "p.json:2: routes.a.b: is a number, the absolute path of a directory is allowed");
+          "p.json:2: routes.a.b: is a number, the absolute path of a directory or an object with "
+          "'site' is allowed");
 }
 
 TEST_CASE("configuration: all errors are told in one run, in the order of the file",

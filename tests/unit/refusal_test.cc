@@ -30,6 +30,17 @@ TEST_CASE("refusal: who asks for an address is told to ask for a name", "[refusa
               .ends_with("proxyd: ask for a name, not for an IP address (name_is_ip_literal)\n"));
 }
 
+TEST_CASE("refusal: who is in no list of those who may come is told so", "[refusal]") {
+    CHECK(refusal_answer(Protocol::Tls, Refusal::Forbidden, "x") == "\x15\x03\x03\0\x02\x02\x31"s);
+    CHECK(refusal_answer(Protocol::Http, Refusal::Forbidden, "route_deny") ==
+          "HTTP/1.1 403 Forbidden\r\n"
+          "Content-Type: text/plain\r\n"
+          "Content-Length: 52\r\n"
+          "Connection: close\r\n"
+          "\r\n"
+          "proxyd: your address may not come here (route_deny)\n");
+}
+
 TEST_CASE("refusal: others can't be told", "[refusal]") {
     CHECK(refusal_answer(Protocol::Unknown, Refusal::Malformed, "protocol_unknown").empty());
 }
