@@ -81,17 +81,23 @@ std::string_view verdict_word(Verdict verdict) {
 AccessLog::AccessLog(UniqueFd file, AccessLogFormat format)
     : file_(std::move(file)), is_file_(is_regular_file(file_)), format_(format) {}
 
-Result<AccessLog> AccessLog::create(const Configuration& configuration, bool may_create) {
+void AccessLog::replace(UniqueFd file) {
+    flush();
+    file_ = std::move(file);
+    is_file_ = is_regular_file(file_);
+}
+
+Result<UniqueFd> open_access_log(const Configuration& configuration, bool may_create) {
     if (configuration.access_log == "stderr") {
         UniqueFd standard_error = UniqueFd::adopt(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
         if (!standard_error.is_open()) return Unexpected{Errno::last()};
-        return AccessLog(std::move(standard_error), configuration.access_log_format);
+        return standard_error;
     }
     // O_NONBLOCK: a named pipe without a reader is an error (ENXIO), not a reason to wait.
     const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | (may_create ? O_CREAT : 0);
     UniqueFd file = UniqueFd::adopt(open(configuration.access_log.c_str(), flags, 0640));
     if (!file.is_open()) return Unexpected{Errno::last()};
-    return AccessLog(std::move(file), configuration.access_log_format);
+    return file;
 }
 
 void AccessLog::add(const AccessRecord& record) {

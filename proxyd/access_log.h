@@ -40,11 +40,15 @@ struct AccessRecord {
     std::optional<int64_t> handoff_us;
 };
 
+// Standard error, or the file of the configuration, which is appended to, and created if it may.
+Result<UniqueFd> open_access_log(const Configuration& configuration, bool may_create);
+
 class AccessLog {
   public:
-    // Standard error, or the file of the configuration, which is appended to, and created if it
-    // may.
-    static Result<AccessLog> create(const Configuration& configuration, bool may_create);
+    AccessLog(UniqueFd file, AccessLogFormat format);
+
+    // For what is added from now on; what was added before goes to the old one, if it can.
+    void replace(UniqueFd file);
 
     void add(const AccessRecord& record);
     // Writes what has been gathered, as far as that doesn't block; the rest is kept, up to a limit,
@@ -53,7 +57,6 @@ class AccessLog {
     uint64_t count(Verdict verdict) const { return counts_[static_cast<size_t>(verdict)]; }
 
   private:
-    AccessLog(UniqueFd file, AccessLogFormat format);
     void add_text(const AccessRecord& record);
     void add_json(const AccessRecord& record);
 

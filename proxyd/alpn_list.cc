@@ -29,11 +29,17 @@ std::string_view AlpnList::first() const {
     return protocol ? as_text(*protocol) : std::string_view();
 }
 
+bool AlpnList::add(std::string_view protocol) {
+    if (protocol.empty() || protocol.size() > 255 || size_ + 1 + protocol.size() > BytesMax)
+        return false;
+    protocols_[size_] = static_cast<uint8_t>(protocol.size());
+    memcpy(&protocols_[size_ + 1], protocol.data(), protocol.size());
+    size_ = static_cast<uint16_t>(size_ + 1 + protocol.size());
+    return true;
+}
+
 bool AlpnList::contains(std::string_view protocol) const {
-    ByteReader reader(Bytes(protocols_).first(size_));
-    while (const auto offered = reader.block_u8())
-        if (as_text(*offered) == protocol) return true;
-    return false;
+    return find_first([protocol](std::string_view offered) { return offered == protocol; });
 }
 
 void AlpnList::append_to(std::string& text) const {

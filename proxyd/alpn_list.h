@@ -23,10 +23,22 @@ class AlpnList {
     AlpnList() = default;
     // Of protocol_name_list's content (lengths and names, which the parser has checked).
     static AlpnList copy_of(Bytes protocol_names);
+    // False, and nothing added, for one that is empty, longer than 255 bytes, or doesn't fit.
+    bool add(std::string_view protocol);
 
     bool is_empty() const { return size_ == 0; }
     std::string_view first() const;  // "" if empty
     bool contains(std::string_view protocol) const;
+    // Calls `found` with one after another until it says true; whether it did.
+    template <typename Found>
+    bool find_first(Found found) const {
+        ByteReader reader(Bytes(protocols_).first(size_));
+        while (const auto protocol = reader.block_u8())
+            if (found(std::string_view(reinterpret_cast<const char*>(protocol->data()),
+                                       protocol->size())))
+                return true;
+        return false;
+    }
     // "h2,http/1.1"; raw bytes, to be escaped by whoever shows them.
     void append_to(std::string& text) const;
 

@@ -22,6 +22,7 @@ namespace {
 constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"listen", read_listen},
     {"routes", read_routes},
+    {"alpn", read_alpn},
     {"sites", read_sites},
     {"hello_bytes_max", read_hello_bytes_max},
     {"hello_timeout", read_hello_timeout},
@@ -29,8 +30,13 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"wait_for_site", read_wait_for_site},
     {"pending_max", read_pending_max},
     {"sessions_max", read_sessions_max},
+    {"source_sessions_max", read_source_sessions_max},
+    {"source_connections_per_second_max", read_source_connections_per_second_max},
     {"access_log", read_access_log},
     {"access_log_format", read_access_log_format},
+    {"workers", read_workers},
+    {"worker_timeout", read_worker_timeout},
+    {"user", read_user},
 });
 // clang-format on
 
@@ -48,6 +54,7 @@ void read_key(ConfigurationReader& reader, const JsonValue::Object& object,
 
 bool has_nowhere_to_go(const Configuration& configuration) {
     return configuration.routes.empty() && configuration.sites.empty() &&
+           configuration.alpn.empty() &&
            std::any_of(configuration.listeners.begin(), configuration.listeners.end(),
                        [](const auto& listener) { return listener.site.empty(); });
 }
@@ -82,6 +89,8 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
     Configuration configuration;
     configuration.file = file;
     configuration.access_log_place = fmt::format("{}: access_log", file);
+    configuration.user_place = fmt::format("{}: user", file);
+    configuration.workers = default_workers();
     ConfigurationReader reader(file);
     read_document(reader, *document, configuration);
     ConfigurationErrors errors = reader.take_errors();
@@ -95,6 +104,7 @@ std::string print_configuration(const Configuration& configuration) {
     print_routes(configuration, out);
     print_limits(configuration, out);
     print_logs(configuration, out);
+    print_processes(configuration, out);
     return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -6,9 +6,10 @@
 
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
-#include "proxyd/cidr_list.h"
+#include "proxyd/access_lists.h"
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,9 @@ struct ProxyProtocol {
     bool is_from_all = false;  // true
     CidrList sources;          // a list: those that must have one, others may not
 
+    bool expects_header_from(const SocketAddress& source) const {
+        return is_from_all || (!sources.empty() && sources.contains(source));
+    }
     bool is_off() const { return !is_from_all && sources.empty(); }
 };
 
@@ -29,13 +33,28 @@ struct ListenerConfiguration {
     std::vector<SocketAddress> addresses;  // one, or both wildcards
     std::string site;                      // its own site directory; "" if routes decide
     ProxyProtocol proxy_protocol;
-    std::string place;  // "file:line: listen[0]", for messages
+    std::string place;   // "file:line: listen[0]", for messages
+    AccessLists access;  // who may come in there
+};
+
+// Where clients go that offer an application protocol (ALPN).
+struct AlpnRouteConfiguration {
+    std::string protocol;  // raw bytes: "acme-tls/1"
+    std::string site_directory;
+    int line = 0;
+};
+
+// What a route that is an object says beside its site.
+struct RouteOptionsConfiguration {
+    AccessLists access;
+    std::vector<AlpnRouteConfiguration> alpn;
 };
 
 struct RouteConfiguration {
     std::string key;  // lower-case, without a trailing dot: a name, "*.name", "@class" or "*"
     std::string site_directory;
     int line = 0;
+    std::shared_ptr<const RouteOptionsConfiguration> options = nullptr;  // null: none
 };
 
 enum class AccessLogFormat { Text, Json };
@@ -44,14 +63,21 @@ struct Configuration {
     std::string file;
     std::vector<ListenerConfiguration> listeners;
     std::vector<RouteConfiguration> routes;
-    std::string sites;        // "" if not given
-    std::string sites_place;  // "file:line: sites"
+    size_t workers = 1;      // set when the file is read: as many as there are processors, up to 4
+    std::string user;        // of the workers; "" for the default
+    std::string user_place;  // "file:line: user"
+    std::chrono::milliseconds worker_timeout{30'000};  // 0: none
+    std::vector<AlpnRouteConfiguration> alpn;          // for all names, also those without a route
+    std::string sites;                                 // "" if not given
+    std::string sites_place;                           // "file:line: sites"
     size_t hello_bytes_max = 32768;
     std::chrono::milliseconds hello_timeout{10'000};
     std::chrono::milliseconds silent_after{2'000};
     std::chrono::milliseconds wait_for_site{10'000};
     size_t pending_max = 1000;
     size_t sessions_max = 10'000;
+    size_t source_sessions_max = 1000;                  // at once, of one source; 0: no limit
+    size_t source_connections_per_second_max = 10'000;  // new ones, of one source; 0: no limit
     std::string access_log = "stderr";
     std::string access_log_place;  // "file:line: access_log"
     AccessLogFormat access_log_format = AccessLogFormat::Text;
@@ -63,6 +89,13 @@ using ConfigurationErrors = std::vector<std::string>;
 // `file` is only the name in messages.
 Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view text,
                                                                std::string_view file);
+
+// Each site directory that a route leads to, and where the file says so.
+struct SitePlace {
+    std::string place;  // "file:line: routes.name"
+    std::string directory;
+};
+std::vector<SitePlace> places_of_sites(const Configuration& configuration);
 
 // As JSON that parse_configuration reads back to the same value.
 std::string print_configuration(const Configuration& configuration);

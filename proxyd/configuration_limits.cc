@@ -36,6 +36,16 @@ void read_sessions_max(ConfigurationReader& reader, const JsonMember& member,
     reader.read_count(member, 1, 1'000'000, configuration.sessions_max);
 }
 
+void read_source_sessions_max(ConfigurationReader& reader, const JsonMember& member,
+                              Configuration& configuration) {
+    reader.read_count(member, 0, 1'000'000, configuration.source_sessions_max);
+}
+
+void read_source_connections_per_second_max(ConfigurationReader& reader, const JsonMember& member,
+                                            Configuration& configuration) {
+    reader.read_count(member, 0, 1'000'000, configuration.source_connections_per_second_max);
+}
+
 void print_limits(const Configuration& configuration, nlohmann::ordered_json& out) {
     out["hello_bytes_max"] = configuration.hello_bytes_max;
     out["hello_timeout"] = format_duration(configuration.hello_timeout);
@@ -43,6 +53,8 @@ void print_limits(const Configuration& configuration, nlohmann::ordered_json& ou
     out["wait_for_site"] = format_duration(configuration.wait_for_site);
     out["pending_max"] = configuration.pending_max;
     out["sessions_max"] = configuration.sessions_max;
+    out["source_sessions_max"] = configuration.source_sessions_max;
+    out["source_connections_per_second_max"] = configuration.source_connections_per_second_max;
 }
 
 }  // namespace proxyd

@@ -11,7 +11,8 @@
 namespace proxyd {
 namespace {
 
-constexpr std::array<std::string_view, 3> ListenerKeys = {"address", "site", "proxy_protocol"};
+constexpr std::array<std::string_view, 5> ListenerKeys = {"address", "site", "proxy_protocol",
+                                                          "allow", "deny"};
 
 // Whether the kernel would refuse to listen on both. Port 0 is another one each time.
 bool overlap(const SocketAddress& a, const SocketAddress& b) {
@@ -56,6 +57,10 @@ class ListenerReader {
             listener_.site = reader_.absolute_path(member.value, path);
         } else if (member.key == "proxy_protocol") {
             read_proxy_protocol(member.value, path);
+        } else if (member.key == "allow") {
+            read_allow(reader_, member, path, listener_.access);
+        } else if (member.key == "deny") {
+            read_deny(reader_, member, path, listener_.access);
         } else {
             reader_.add_unknown_key(member, path, "a listener", ListenerKeys);
         }
@@ -128,6 +133,7 @@ void print_listeners(const Configuration& configuration, nlohmann::ordered_json&
         if (listener.proxy_protocol.is_from_all) object["proxy_protocol"] = true;
         if (!listener.proxy_protocol.sources.empty())
             object["proxy_protocol"] = listener.proxy_protocol.sources.texts();
+        print_access(listener.access, object);
         // What has nothing but an address is printed as one.
         if (object.size() == 1) object = listener.address_text;
         out["listen"].push_back(std::move(object));

@@ -30,9 +30,17 @@ void print_listeners(const Configuration& configuration, nlohmann::ordered_json&
 // configuration_routes.cc
 void read_routes(ConfigurationReader& reader, const JsonMember& member,
                  Configuration& configuration);
+void read_alpn(ConfigurationReader& reader, const JsonMember& member, Configuration& configuration);
 void read_sites(ConfigurationReader& reader, const JsonMember& member,
                 Configuration& configuration);
 void print_routes(const Configuration& configuration, nlohmann::ordered_json& out);
+
+// configuration_access.cc: `allow` and `deny`, wherever they stand
+void read_allow(ConfigurationReader& reader, const JsonMember& member, std::string_view path,
+                AccessLists& access);
+void read_deny(ConfigurationReader& reader, const JsonMember& member, std::string_view path,
+               AccessLists& access);
+void print_access(const AccessLists& access, nlohmann::ordered_json& out);
 
 // configuration_limits.cc
 void read_hello_bytes_max(ConfigurationReader& reader, const JsonMember& member,
@@ -47,6 +55,10 @@ void read_pending_max(ConfigurationReader& reader, const JsonMember& member,
                       Configuration& configuration);
 void read_sessions_max(ConfigurationReader& reader, const JsonMember& member,
                        Configuration& configuration);
+void read_source_sessions_max(ConfigurationReader& reader, const JsonMember& member,
+                              Configuration& configuration);
+void read_source_connections_per_second_max(ConfigurationReader& reader, const JsonMember& member,
+                                            Configuration& configuration);
 void print_limits(const Configuration& configuration, nlohmann::ordered_json& out);
 
 // configuration_logs.cc
@@ -55,5 +67,14 @@ void read_access_log(ConfigurationReader& reader, const JsonMember& member,
 void read_access_log_format(ConfigurationReader& reader, const JsonMember& member,
                             Configuration& configuration);
 void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
+
+// configuration_processes.cc
+size_t default_workers();
+void read_workers(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
+void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
+                         Configuration& configuration);
+void read_user(ConfigurationReader& reader, const JsonMember& member, Configuration& configuration);
+void print_processes(const Configuration& configuration, nlohmann::ordered_json& out);
 
 }  // namespace proxyd

@@ -4,10 +4,114 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
 namespace proxyd {
+namespace {
+
+constexpr std::array<std::string_view, 4> RouteKeys = {"site", "allow", "deny", "alpn"};
+constexpr std::string_view NoRelayYet =
+    "proxyd hands over to sites only, a relay to TCP servers isn't there yet";
+
+// The value of "alpn": an object from application protocols to site directories.
+void read_alpn_routes(ConfigurationReader& reader, const JsonMember& member, std::string_view path,
+                      std::vector<AlpnRouteConfiguration>& routes) {
+    constexpr std::string_view Allowed =
+        "an object from application protocols such as \"acme-tls/1\" to site directories";
+    const auto* object = member.value.as<JsonValue::Object>();
+    if (object == nullptr || object->empty()) {
+        reader.add_error(member.value.line, path, "is {}, {} is allowed",
+                         object ? "empty" : member.value.type_words(), Allowed);
+        return;
+    }
+    for (const JsonMember& protocol : *object) {
+        const std::string protocol_path = fmt::format("{}.{}", path, printable_key(protocol.key));
+        if (!reader.is_first(*object, protocol, protocol_path)) continue;
+        // RFC 7301 section 3.1: one byte for the length.
+        if (protocol.key.empty() || protocol.key.size() > 255) {
+            reader.add_error(protocol.key_line, protocol_path,
+                             "has {} bytes, an application protocol has 1 to 255",
+                             protocol.key.size());
+            continue;
+        }
+        std::string directory = reader.absolute_path(protocol.value, protocol_path);
+        if (!directory.empty())
+            routes.push_back({protocol.key, std::move(directory), protocol.key_line});
+    }
+}
+
+class RouteReader {
+  public:
+    RouteReader(ConfigurationReader& reader, std::string path)
+        : reader_(reader), path_(std::move(path)) {}
+
+    // Nothing after an error.
+    std::optional<RouteConfiguration> read(const JsonValue& value) {
+        if (const auto* object = value.as<JsonValue::Object>())
+            read_object(*object, value.line);
+        else if (value.as<std::string>())
+            read_site(value, path_);
+        else
+            reader_.add_error(value.line, path_,
+                              "is {}, the absolute path of a directory or an object with 'site' "
+                              "is allowed",
+                              value.type_words());
+        if (route_.site_directory.empty()) return std::nullopt;
+        if (!options_.access.empty() || !options_.alpn.empty())
+            route_.options = std::make_shared<RouteOptionsConfiguration>(std::move(options_));
+        return std::move(route_);
+    }
+
+  private:
+    void read_object(const JsonValue::Object& object, int line) {
+        for (const JsonMember& member : object) {
+            const std::string key_path = fmt::format("{}.{}", path_, printable_key(member.key));
+            if (reader_.is_first(object, member, key_path)) read_key(member, key_path);
+        }
+        if (!reader_.given(object, "site") && !reader_.given(object, "tcp"))
+            reader_.add_error(line, path_ + ".site",
+                              "is missing, the absolute path of a directory is needed");
+    }
+
+    void read_key(const JsonMember& member, const std::string& path) {
+        if (member.key == "site")
+            read_site(member.value, path);
+        else if (member.key == "allow")
+            read_allow(reader_, member, path, options_.access);
+        else if (member.key == "deny")
+            read_deny(reader_, member, path, options_.access);
+        else if (member.key == "alpn")
+            read_alpn_routes(reader_, member, path, options_.alpn);
+        else if (member.key == "tcp")
+            reader_.add_error(member.key_line, path, "{}, use 'site'", NoRelayYet);
+        else
+            reader_.add_unknown_key(member, path, "a route", RouteKeys);
+    }
+
+    void read_site(const JsonValue& value, const std::string& path) {
+        const auto* text = value.as<std::string>();
+        if (text != nullptr && text->starts_with("tcp://"))
+            reader_.add_error(value.line, path, "'{}': {}", printable(*text), NoRelayYet);
+        else
+            route_.site_directory = reader_.absolute_path(value, path);
+    }
+
+    ConfigurationReader& reader_;
+    const std::string path_;
+    RouteConfiguration route_;
+    RouteOptionsConfiguration options_;
+};
+
+nlohmann::ordered_json print_alpn(const std::vector<AlpnRouteConfiguration>& routes) {
+    nlohmann::ordered_json out;
+    for (const AlpnRouteConfiguration& route : routes)
+        out[route.protocol] = route.site_directory;
+    return out;
+}
+
+}  // namespace
 
 void read_routes(ConfigurationReader& reader, const JsonMember& member,
                  Configuration& configuration) {
@@ -19,19 +123,26 @@ void read_routes(ConfigurationReader& reader, const JsonMember& member,
         return;
     }
     std::unordered_map<std::string, int> lines;  // of the keys so far, in their plain form
-    for (const JsonMember& route : *object) {
-        const std::string path = fmt::format("routes.{}", printable_key(route.key));
-        const Result<std::string, std::string> key = parse_route_key(route.key);
+    for (const JsonMember& member_route : *object) {
+        const std::string path = fmt::format("routes.{}", printable_key(member_route.key));
+        const int line = member_route.key_line;
+        const Result<std::string, std::string> key = parse_route_key(member_route.key);
         if (!key) {
-            reader.add_error(route.key_line, path, "{}", key.error());
-        } else if (const auto [first, is_new] = lines.emplace(*key, route.key_line); !is_new) {
-            reader.add_error(route.key_line, path, "is given twice, first in line {}",
-                             first->second);
+            reader.add_error(line, path, "{}", key.error());
+        } else if (const auto [first, is_new] = lines.emplace(*key, line); !is_new) {
+            reader.add_error(line, path, "is given twice, first in line {}", first->second);
         }
-        std::string directory = reader.absolute_path(route.value, path);
-        if (key && !directory.empty())
-            configuration.routes.push_back({*key, std::move(directory), route.key_line});
+        auto route = RouteReader(reader, path).read(member_route.value);
+        if (!key || !route) continue;
+        route->key = *key;
+        route->line = line;
+        configuration.routes.push_back(*std::move(route));
     }
+}
+
+void read_alpn(ConfigurationReader& reader, const JsonMember& member,
+               Configuration& configuration) {
+    read_alpn_routes(reader, member, "alpn", configuration.alpn);
 }
 
 void read_sites(ConfigurationReader& reader, const JsonMember& member,
@@ -40,10 +151,38 @@ void read_sites(ConfigurationReader& reader, const JsonMember& member,
     configuration.sites_place = reader.place(member.value.line, "sites");
 }
 
+std::vector<SitePlace> places_of_sites(const Configuration& configuration) {
+    std::vector<SitePlace> places;
+    const auto add = [&](std::string_view path, const std::string& directory, int line) {
+        places.push_back({fmt::format("{}:{}: {}", configuration.file, line, path), directory});
+    };
+    const auto add_alpn = [&](std::string_view path, const auto& routes) {
+        for (const AlpnRouteConfiguration& route : routes)
+            add(fmt::format("{}.{}", path, printable(route.protocol)), route.site_directory,
+                route.line);
+    };
+    for (const RouteConfiguration& route : configuration.routes) {
+        const std::string path = "routes." + route.key;
+        add(path, route.site_directory, route.line);
+        if (route.options != nullptr) add_alpn(path + ".alpn", route.options->alpn);
+    }
+    add_alpn("alpn", configuration.alpn);
+    return places;
+}
+
 void print_routes(const Configuration& configuration, nlohmann::ordered_json& out) {
     out["routes"] = nlohmann::ordered_json::object();
-    for (const RouteConfiguration& route : configuration.routes)
-        out["routes"][route.key] = route.site_directory;
+    for (const RouteConfiguration& route : configuration.routes) {
+        if (route.options == nullptr) {
+            out["routes"][route.key] = route.site_directory;
+            continue;
+        }
+        nlohmann::ordered_json object = {{"site", route.site_directory}};
+        print_access(route.options->access, object);
+        if (!route.options->alpn.empty()) object["alpn"] = print_alpn(route.options->alpn);
+        out["routes"][route.key] = std::move(object);
+    }
+    if (!configuration.alpn.empty()) out["alpn"] = print_alpn(configuration.alpn);
     if (!configuration.sites.empty()) out["sites"] = configuration.sites;
 }
 

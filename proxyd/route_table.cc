@@ -14,87 +14,157 @@ bool any_parent(std::string_view name, Found found) {
     return false;
 }
 
-}  // namespace
-
-std::string_view route_rule_word(RouteRule rule) {
+// "exact name", as sentences call it.
+std::string_view words_of(RouteRule rule) {
     switch (rule) {
-        case RouteRule::ListenerSite:
-            return "listener_site";
         case RouteRule::ExactName:
-            return "exact_name";
+            return "exact name";
         case RouteRule::WildcardName:
-            return "wildcard_name";
-        case RouteRule::SitesExact:
-            return "sites_exact";
-        case RouteRule::SitesWildcard:
-            return "sites_wildcard";
+            return "wildcard";
         case RouteRule::ProtocolClass:
-            return "protocol_class";
-        case RouteRule::Default:
+            return "protocol class";
+        default:
             return "default";
     }
-    return "?";
 }
 
-RouteTable::RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites)
+Route make_route(const RouteConfiguration& configuration) {
+    Route route{configuration.key, configuration.site_directory};
+    if (configuration.options == nullptr) return route;
+    auto options = std::make_shared<RouteOptions>();
+    options->access = configuration.options->access;
+    for (const AlpnRouteConfiguration& alpn : configuration.options->alpn)
+        options->alpn.add(alpn.protocol, Route{configuration.key, alpn.site_directory});
+    route.options = std::move(options);
+    return route;
+}
+
+void tell(DecisionTrace* trace, RouteRule rule, std::string_view key, const Route* route) {
+    if (trace == nullptr) return;
+    if (route != nullptr)
+        trace->add(route_rule_word(rule), key, StepOutcome::Match, "{} {}: matches, site {}",
+                   words_of(rule), key, route->site_directory);
+    else
+        trace->add(route_rule_word(rule), key, StepOutcome::NoMatch, "{} {}: no such route",
+                   words_of(rule), key);
+}
+
+}  // namespace
+
+RouteTable::RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites,
+                       const std::vector<AlpnRouteConfiguration>& alpn)
     : sites_(sites) {
     for (const RouteConfiguration& route : routes) {
         const bool is_wildcard = route.key.starts_with("*.");
         Map& map = is_wildcard ? wildcards_ : exact_;
-        map.emplace(is_wildcard ? route.key.substr(2) : route.key,
-                    Route{route.key, route.site_directory, true});
+        map.emplace(is_wildcard ? route.key.substr(2) : route.key, make_route(route));
     }
+    for (const AlpnRouteConfiguration& route : alpn)
+        alpn_.add(route.protocol, Route{"alpn/" + route.protocol, route.site_directory});
 }
 
-RouteMatch RouteTable::find(std::string_view name, Protocol protocol) const {
-    if (!name.empty()) {
-        if (const auto found = exact_.find(name); found != exact_.end())
-            return {&found->second, RouteRule::ExactName};
-        if (const Route* found = find_wildcard(name)) return {found, RouteRule::WildcardName};
-        if (const RouteMatch found = find_in_sites(name); found.route != nullptr) return found;
+RouteMatch RouteTable::find(std::string_view name, Protocol protocol, DecisionTrace* trace) const {
+    if (!name.empty() && has_names(protocol)) {
+        if (const Route* found = find_exact(name, RouteRule::ExactName, trace))
+            return {found, RouteRule::ExactName};
+        if (const Route* found = find_wildcard(name, trace))
+            return {found, RouteRule::WildcardName};
+        if (const RouteMatch found = find_in_sites(name, trace); found.route != nullptr)
+            return found;
+    } else if (trace != nullptr) {
+        trace->add("exact_name", "", StepOutcome::Skip,
+                   "names: not looked up, since the client gives none");
     }
-    if (const auto found = exact_.find(protocol_class(protocol)); found != exact_.end())
-        return {&found->second, RouteRule::ProtocolClass};
-    if (!has_names(protocol)) return {};
-    if (const auto found = exact_.find("*"); found != exact_.end())
-        return {&found->second, RouteRule::Default};
+    if (const std::string_view key = protocol_class(protocol); !key.empty())
+        if (const Route* found = find_exact(key, RouteRule::ProtocolClass, trace))
+            return {found, RouteRule::ProtocolClass};
+    if (!has_names(protocol)) {
+        if (trace != nullptr)
+            trace->add("default", "*", StepOutcome::Skip,
+                       "default: not for clients of protocols without names");
+        return {};
+    }
+    if (const Route* found = find_exact("*", RouteRule::Default, trace))
+        return {found, RouteRule::Default};
     return {};
 }
 
-const Route* RouteTable::find_wildcard(std::string_view name) const {
-    if (wildcards_.empty()) return nullptr;
+const Route* RouteTable::find_exact(std::string_view key, RouteRule rule,
+                                    DecisionTrace* trace) const {
+    const auto found = exact_.find(key);
+    const Route* const route = found != exact_.end() ? &found->second : nullptr;
+    tell(trace, rule, key, route);
+    return route;
+}
+
+const Route* RouteTable::find_wildcard(std::string_view name, DecisionTrace* trace) const {
+    if (wildcards_.empty() && trace == nullptr) return nullptr;
     const Route* match = nullptr;
     any_parent(name, [&](std::string_view parent) {
         const auto found = wildcards_.find(parent);
         if (found != wildcards_.end()) match = &found->second;
+        if (trace != nullptr)
+            tell(trace, RouteRule::WildcardName, fmt::format("*.{}", parent), match);
         return match != nullptr;
     });
     return match;
 }
 
-RouteMatch RouteTable::find_in_sites(std::string_view name) const {
+RouteMatch RouteTable::find_in_sites(std::string_view name, DecisionTrace* trace) const {
     if (sites_ == nullptr) return {};
     sites_->follow_path();
-    const RouteMatch match = find_among_sites(name);
-    if (match.route != nullptr && match.rule == RouteRule::SitesExact) return match;
-    sites_->catch_up();
-    return find_among_sites(name);
-}
-
-RouteMatch RouteTable::find_among_sites(std::string_view name) const {
+    if (!sites_->has(name)) sites_->catch_up();
     const auto match = [&](std::string_view directory, RouteRule rule) -> RouteMatch {
         from_sites_.key.assign("sites/").append(directory);
         from_sites_.site_directory.assign(sites_->path()).append("/").append(directory);
         from_sites_.follows_links = false;
         return {&from_sites_, rule};
     };
-    if (sites_->has(name)) return match(name, RouteRule::SitesExact);
+    if (has_site(name, RouteRule::SitesExact, trace)) return match(name, RouteRule::SitesExact);
     RouteMatch found;
     any_parent(name, [&](std::string_view parent) {
-        const std::string wildcard = std::string("*.").append(parent);
-        if (sites_->has(wildcard)) found = match(wildcard, RouteRule::SitesWildcard);
+        wildcard_.assign("*.").append(parent);
+        if (has_site(wildcard_, RouteRule::SitesWildcard, trace))
+            found = match(wildcard_, RouteRule::SitesWildcard);
         return found.route != nullptr;
     });
+    return found;
+}
+
+bool RouteTable::has_site(std::string_view directory, RouteRule rule, DecisionTrace* trace) const {
+    const bool is_there = sites_->has(directory);
+    if (trace != nullptr)
+        trace->add(route_rule_word(rule), directory,
+                   is_there ? StepOutcome::Match : StepOutcome::NoMatch, "{} {}/{}: {}",
+                   rule == RouteRule::SitesExact ? "directory" : "wildcard directory",
+                   sites_->path(), directory, is_there ? "is there" : "is not there");
+    return is_there;
+}
+
+RouteMatch RouteTable::find_by_alpn(const AlpnList& offered, RouteMatch found,
+                                    DecisionTrace* trace) const {
+    const auto ask = [&](const AlpnRoutes& routes, RouteRule rule, std::string_view where) {
+        std::string_view protocol;
+        const Route* const route = routes.find(offered, protocol);
+        if (trace != nullptr && !routes.empty()) {
+            std::string all;
+            offered.append_to(all);
+            if (route != nullptr)
+                trace->add(route_rule_word(rule), protocol, StepOutcome::Match,
+                           "{}: {} matches, site {}", where, protocol, route->site_directory);
+            else
+                trace->add(route_rule_word(rule), all, StepOutcome::NoMatch, "{}: {}", where,
+                           offered.is_empty() ? "the client offers no protocol"
+                                              : "has none of the client's protocols");
+        }
+        return route;
+    };
+    if (found.route != nullptr && found.route->options != nullptr)
+        if (const Route* route =
+                ask(found.route->options->alpn, RouteRule::RouteAlpn, "alpn of the route"))
+            return {route, RouteRule::RouteAlpn};
+    if (const Route* route = ask(alpn_, RouteRule::Alpn, "alpn of all names"))
+        return {route, RouteRule::Alpn};
     return found;
 }
 

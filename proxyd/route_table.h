@@ -3,10 +3,13 @@
 // RouteTable: which site directory a client goes to, and by which rule. Built once from the
 // configuration; a lookup costs a few hash lookups (one per label of the name for wildcards),
 // however many routes there are. It knows the `sites` directory only through the names found in it.
+// Used by decision, which also asks whether the client may use the route.
 #pragma once
 
 #include "proxyd/configuration.h"
+#include "proxyd/decision_trace.h"
 #include "proxyd/hello.h"
+#include "proxyd/route.h"
 #include "proxyd/sites_directory.h"
 
 #include <string>
@@ -16,26 +19,6 @@
 
 namespace proxyd {
 
-// The order is the precedence.
-enum class RouteRule {
-    ListenerSite,
-    ExactName,
-    WildcardName,
-    SitesExact,
-    SitesWildcard,
-    ProtocolClass,
-    Default,
-};
-
-// The word of the access log: "exact_name", "default"...
-std::string_view route_rule_word(RouteRule rule);
-
-struct Route {
-    std::string key;             // as the access log names it
-    std::string site_directory;  // absolute path
-    bool follows_links = true;   // false where the client's name chose the directory
-};
-
 struct RouteMatch {
     const Route* route = nullptr;  // none: there is no route; lives until the next lookup
     RouteRule rule = RouteRule::Default;
@@ -43,29 +26,32 @@ struct RouteMatch {
 
 class RouteTable {
   public:
-    // Borrows `sites`, which may be null.
-    RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites);
+    // Borrows `sites`, which may be null. `alpn` is the one for all names.
+    RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites,
+               const std::vector<AlpnRouteConfiguration>& alpn = {});
 
-    // `name` is in its plain form, "" if the client gave none.
-    RouteMatch find(std::string_view name, Protocol protocol) const;
+    // By name and protocol. `name` is in its plain form, "" if the client gave none; what was tried
+    // goes to `trace`, if there is one.
+    RouteMatch find(std::string_view name, Protocol protocol, DecisionTrace* trace = nullptr) const;
+    // The one that replaces `found`, whose route may be null, for a client that offers these
+    // application protocols; else `found` itself.
+    RouteMatch find_by_alpn(const AlpnList& offered, RouteMatch found,
+                            DecisionTrace* trace = nullptr) const;
 
   private:
-    struct Hash {
-        using is_transparent = void;
-        size_t operator()(std::string_view text) const {
-            return std::hash<std::string_view>{}(text);
-        }
-    };
-    using Map = std::unordered_map<std::string, Route, Hash, std::equal_to<>>;
+    using Map = std::unordered_map<std::string, Route, TextHash, std::equal_to<>>;
 
-    const Route* find_wildcard(std::string_view name) const;
-    RouteMatch find_in_sites(std::string_view name) const;
-    RouteMatch find_among_sites(std::string_view name) const;
+    const Route* find_exact(std::string_view key, RouteRule rule, DecisionTrace* trace) const;
+    const Route* find_wildcard(std::string_view name, DecisionTrace* trace) const;
+    RouteMatch find_in_sites(std::string_view name, DecisionTrace* trace) const;
+    bool has_site(std::string_view directory, RouteRule rule, DecisionTrace* trace) const;
 
     Map exact_;      // names, classes and "*"
     Map wildcards_;  // by the part behind "*."
+    AlpnRoutes alpn_;
     SitesDirectory* sites_;
     mutable Route from_sites_;
+    mutable std::string wildcard_;
 };
 
 }  // namespace proxyd

@@ -5,6 +5,7 @@
 #include "proxyd/session.h"
 
 #include "base/handoff/send.h"
+#include "proxyd/decision.h"
 #include "proxyd/proxy_header.h"
 #include "proxyd/session_table.h"
 
@@ -45,14 +46,8 @@ std::string_view outcome_word(HandoffOutcome outcome) {
     return "";
 }
 
-// Different in every run, so that ids of different runs differ.
-uint32_t run_number() {
-    static const uint32_t number = [] {
-        timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        return static_cast<uint32_t>(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
-    }();
-    return number;
+uint32_t stream_of(const HelloOutcome& outcome) {
+    return std::visit([](const auto& found) { return found.http2_stream; }, outcome);
 }
 
 }  // namespace
@@ -68,28 +63,54 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
       accepted_at_(Clock::now()),
       deadline_(services.loop, *this),
       look_again_(services.loop, *this) {
-    fmt::format_to(id_.data(), "{:08x}-{:08x}", run_number(), number);
+    fmt::format_to(id_.data(), "{:08x}-{:08x}", services.run_number, number);
 }
 
 Session::~Session() {
     leave_lists();
+    if (is_counted_) services_.source_limits.leave(services_.source_column, client_);
 }
 
 Session::Progress Session::begin() {
-    const ProxyProtocol& proxies = entrance_.proxy_protocol;
-    if (proxies.is_from_all || proxies.sources.contains(client_)) {
-        state_ = State::AwaitingProxyHeader;
-        return look_at_proxy_header(0);
-    }
-    return begin_hello();
+    const ProxyProtocol* const proxies = entrance_.proxy_protocol;
+    if (proxies == nullptr || !proxies->expects_header_from(client_)) return come_in();
+    state_ = State::AwaitingProxyHeader;
+    return look_at_proxy_header(0);
 }
 
-// From here on client_ is who it will be.
-Session::Progress Session::begin_hello() {
+// Once it is known who the client is: whether it may come in at all.
+Session::Progress Session::come_in() {
     const bool was_proxied = std::exchange(state_, State::AwaitingHello) != State::AwaitingHello;
-    if (entrance_.site.site_directory.empty()) return look_at_hello(0);
+    const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
+    if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
+    switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
+        case SourceVerdict::Fine:
+            is_counted_ = true;
+            break;
+        case SourceVerdict::TooManySessions:
+            return turn_away(Refusal::Limit, "source_sessions_max");
+        case SourceVerdict::TooFast:
+            return turn_away(Refusal::Limit, "source_connections_per_second_max");
+    }
+    if (decision.is_open()) return look_at_hello(0);
     hello_at_ = was_proxied ? Clock::now() : accepted_at_;
-    return enter_site({&entrance_.site, RouteRule::ListenerSite});
+    return enter_site(decision.match);
+}
+
+// Rejects a client that must not cost anything: it is told why if it has said already what it
+// speaks, and nobody waits until it has read that. What it has sent is taken first, since unread
+// input would turn the close into a reset.
+Session::Progress Session::turn_away(Refusal refusal, std::string_view reason) {
+    if (const auto bytes = socket_.peek(services_.peek_buffer, 0)) {
+        protocol_ = recognise_protocol(*bytes).value_or(Protocol::Unknown);
+        if (protocol_ == Protocol::Http2) http2_stream_ = stream_of(parse_hello(protocol_, *bytes));
+    }
+    log(Verdict::Rejected, reason);
+    const std::string answer = refusal_answer(protocol_, refusal, reason, http2_stream_);
+    if (answer.empty()) return Progress::Done;
+    (void)socket_.drain();
+    socket_.send(answer);
+    return Progress::Done;
 }
 
 Session::Progress Session::on_client_event(uint32_t epoll_events) {
@@ -132,7 +153,7 @@ Session::Progress Session::look_at_proxy_header(uint32_t epoll_events) {
         client_ = header.source;
         stated_destination_ = header.destination;
     }
-    return begin_hello();
+    return come_in();
 }
 
 Session::Progress Session::look_at_hello(uint32_t epoll_events) {
@@ -141,7 +162,7 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
     const Bytes bytes = *seen;
 
     auto protocol = recognise_protocol(bytes);
-    if (!entrance_.proxy_protocol.is_off()) {
+    if (entrance_.proxy_protocol != nullptr && !entrance_.proxy_protocol->is_off()) {
         const auto is_header = begins_with_proxy_header(bytes);
         if (is_header == true) return refuse(Refusal::Malformed, "proxy_header_untrusted");
         if (!is_header) protocol.reset();
@@ -151,7 +172,7 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
         protocol_ = *protocol;
         outcome = parse_hello(protocol_, bytes);
     }
-    http2_stream_ = std::visit([](const auto& found) { return found.http2_stream; }, outcome);
+    http2_stream_ = stream_of(outcome);
     if (const auto* need = std::get_if<NeedMore>(&outcome)) {
         if (need->bytes_min > services_.configuration.hello_bytes_max)
             return refuse(Refusal::Malformed, "hello_too_large");
@@ -224,12 +245,12 @@ void Session::stop_timers() {
 
 Session::Progress Session::choose_route(const Hello& hello) {
     hello_ = hello;
-    const RouteMatch match =
-        services_.routes.find(hello_.name ? hello_.name->view() : "", protocol_);
-    if (match.route == nullptr && protocol_ == Protocol::Other)
-        return refuse(Refusal::Malformed, "protocol_unknown");
-    if (match.route == nullptr) return refuse(Refusal::NoRoute, "no_route");
-    return enter_site(match);
+    const Decision decision =
+        decide_by_hello(services_.routes,
+                        {hello_.name ? hello_.name->view() : "", protocol_, hello_.alpn, &client_});
+    if (!decision.is_rejected()) return enter_site(decision.match);
+    if (decision.match.route != nullptr) route_key_ = decision.match.route->key;
+    return refuse(decision.refusal, decision.rejected);
 }
 
 Session::Progress Session::enter_site(const RouteMatch& match) {
@@ -292,8 +313,7 @@ Session::Progress Session::await_site(Site& site, HandoffOutcome outcome) {
     if (is_linked()) return Progress::Keep;
     const auto wait = services_.configuration.wait_for_site;
     if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(outcome));
-    if (site.waiting_count() >= services_.configuration.pending_max)
-        return refuse(Refusal::Limit, "pending_max");
+    if (site.waiting_count() >= services_.pending_max) return refuse(Refusal::Limit, "pending_max");
     site.add_waiting(*this);
     deadline_.start(wait);
     return Progress::Keep;
@@ -308,7 +328,8 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     stop_timers();
     state_ = State::Refusing;
     socket_.set_receive_low_water(1);
-    socket_.send_last(refusal_answer(protocol_, refusal, reason, http2_stream_));
+    socket_.send(refusal_answer(protocol_, refusal, reason, http2_stream_));
+    socket_.end_sending();
     if (!socket_.drain() || !socket_.watch(EPOLLIN | EPOLLRDHUP)) return Progress::Done;
     services_.expendable.push_back(*this);
     is_expendable_ = true;

@@ -25,6 +25,7 @@
 #include "proxyd/refusal.h"
 #include "proxyd/route_table.h"
 #include "proxyd/site_table.h"
+#include "proxyd/source_limits.h"
 
 #include <array>
 #include <cstdint>
@@ -47,13 +48,18 @@ struct SessionServices {
     SessionTable& sessions;
     IntrusiveList<Session>& expendable;  // whoever goes first when room is needed, in that order
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
+    const uint32_t run_number;           // different for each worker ever
+    const size_t pending_max;            // of this worker
+    SourceLimits& source_limits;
+    const size_t source_column;  // this worker's in them
 };
 
 // Where a session came in; lives as long as the worker.
 struct Entrance {
     SocketAddress address;  // of the listener
     Route site;             // the listener's own site; its site_directory is "" without one
-    ProxyProtocol proxy_protocol;
+    const AccessLists* access = nullptr;            // who may come in; null: everybody
+    const ProxyProtocol* proxy_protocol = nullptr;  // null: nobody sends headers
 };
 
 class Session : public IntrusiveHook {
@@ -77,7 +83,8 @@ class Session : public IntrusiveHook {
   private:
     enum class State { AwaitingProxyHeader, AwaitingHello, AwaitingSite, Refusing };
 
-    Progress begin_hello();
+    Progress come_in();
+    Progress turn_away(Refusal refusal, std::string_view reason);
     Progress look_at_proxy_header(uint32_t epoll_events);
     Progress look_at_hello(uint32_t epoll_events);
     Progress await_bytes(size_t bytes_min, uint32_t epoll_events);
@@ -124,6 +131,7 @@ class Session : public IntrusiveHook {
     std::optional<Clock::time_point> hello_at_;
     bool awaits_first_byte_ = false;
     bool is_expendable_ = false;
+    bool is_counted_ = false;  // in the source limits
     TimerWatcher<&Session::on_deadline> deadline_;
     TimerWatcher<&Session::on_look_again> look_again_;
 };

@@ -70,7 +70,7 @@ void SitesDirectory::on_change(std::string_view name) {
         if (const auto opened = open(); !opened) {
             log_error("sites: {}: {}", path_, errno_text(opened.error().number));
             subscription_.stop();
-            retry_.start(RetryInterval);
+            retry_until_open();
         }
         return;
     }
@@ -81,11 +81,15 @@ void SitesDirectory::on_change(std::string_view name) {
         names_.erase(entry);
 }
 
+void SitesDirectory::retry_until_open() {
+    retry_.start(RetryInterval);
+}
+
 void SitesDirectory::on_retry() noexcept {
     if (open())
         log_notice("sites: {} is back", path_);
     else
-        retry_.start(RetryInterval);
+        retry_until_open();
 }
 
 }  // namespace proxyd

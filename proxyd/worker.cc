@@ -27,25 +27,43 @@ size_t affordable_sessions() {
     return limit > 2 * DescriptorsKept ? limit - DescriptorsKept - limit / 4 : 4;
 }
 
+// A limit for all workers together, divided among them.
+size_t share(size_t limit, size_t workers) {
+    return (limit + workers - 1) / workers;
+}
+
 }  // namespace
 
-Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log)
+Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResources resources)
     : loop_(loop),
       configuration_(configuration),
+      sessions_max_(share(configuration.sessions_max, configuration.workers)),
       sessions_affordable_(affordable_sessions()),
-      access_log_(std::move(access_log)),
+      access_log_(std::move(resources.access_log)),
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
                            ? std::nullopt
                            : std::optional<SitesDirectory>(std::in_place, loop, directory_watch_,
                                                            configuration.sites)),
-      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr),
+      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr,
+              configuration.alpn),
       clients_(loop, *this),
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
       peek_buffer_(configuration.hello_bytes_max),
-      services_{loop,        configuration, routes_,     sites_,      clients_,
-                access_log_, sessions_,     expendable_, peek_buffer_},
+      services_{loop,
+                configuration,
+                routes_,
+                sites_,
+                clients_,
+                access_log_,
+                sessions_,
+                expendable_,
+                peek_buffer_,
+                resources.run_number,
+                share(configuration.pending_max, configuration.workers),
+                resources.source_limits,
+                resources.source_column},
       before_wait_(loop, *this) {}
 
 std::string unreadable_sites(const Configuration& configuration, Errno why) {
@@ -53,7 +71,7 @@ std::string unreadable_sites(const Configuration& configuration, Errno why) {
                        errno_text(why.number));
 }
 
-Result<void, std::string> Worker::prepare() {
+Result<void, std::string> Worker::prepare(bool is_replacement) {
     if (!directory_watch_.is_open() || !clients_.is_open())
         return Unexpected{
             std::string("proxyd: cannot make an inotify instance or an epoll set: too many "
@@ -61,39 +79,50 @@ Result<void, std::string> Worker::prepare() {
     if (!sites_directory_) return {};
     const auto opened = sites_directory_->open();
     if (opened) return {};
+    if (is_replacement) {
+        log_error("{}", unreadable_sites(configuration_, opened.error()));
+        sites_directory_->retry_until_open();
+        return {};
+    }
     return Unexpected{unreadable_sites(configuration_, opened.error())};
 }
 
 void Worker::start(std::vector<ListeningSocket> sockets) {
-    if (sessions_affordable_ < configuration_.sessions_max)
-        log_notice(
-            "there are descriptors for {} sessions at once (RLIMIT_NOFILE), less than sessions_max",
-            sessions_affordable_);
-    for (ListeningSocket& socket : sockets) {
-        SocketAddress::Text text;
-        log_notice("listening on {}", socket.address.format(text));
+    for (ListeningSocket& socket : sockets)
         listeners_.push_back(std::make_unique<Listener>(loop_, std::move(socket), *this));
-    }
 }
 
-void Worker::stop() {
-    if (is_stopping_) {
-        sessions_.for_each([](Session& session) { session.give_up("stopping"); });
-        loop_.stop();
-        return;
-    }
-    is_stopping_ = true;
+void Worker::drain() {
+    is_draining_ = true;
     for (const auto& listener : listeners_)
         listener->stop();
-    log_notice("stopping, with {} sessions in hand", sessions_.size());
+    listeners_.clear();
 }
 
-void Worker::log_summary() {
-    access_log_.flush();
-    log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
-               session_count_, access_log_.count(Verdict::HandedOver),
-               access_log_.count(Verdict::Rejected), access_log_.count(Verdict::Closed),
-               access_log_.count(Verdict::TimedOut), loop_.wakeups());
+void Worker::end_now() {
+    drain();
+    sessions_.for_each([](Session& session) { session.give_up("stopping"); });
+    loop_.stop();
+}
+
+void Worker::replace_access_log(UniqueFd file) {
+    access_log_.replace(std::move(file));
+}
+
+Explanation Worker::explain(const ExplainRequest& request) const {
+    std::vector<const Entrance*> entrances;
+    for (const auto& listener : listeners_)
+        entrances.push_back(&listener->entrance());
+    return proxyd::explain(request, routes_, entrances);
+}
+
+WorkerCounts Worker::counts() const {
+    return {session_count_,
+            access_log_.count(Verdict::HandedOver),
+            access_log_.count(Verdict::Rejected),
+            access_log_.count(Verdict::Closed),
+            access_log_.count(Verdict::TimedOut),
+            loop_.wakeups()};
 }
 
 // Whoever is being refused already, or has kept its hello to itself for longest, goes first. At
@@ -102,7 +131,7 @@ void Worker::log_summary() {
 // alone, those who wait are kept, and the next clients wait in the kernel's queue.
 bool Worker::make_room() {
     const size_t count = sessions_.size();
-    const size_t most = configuration_.sessions_max;
+    const size_t most = sessions_max_;
     if (count < std::min(most, sessions_affordable_)) return true;
     Session* oldest = expendable_.front();
     const size_t waiting_for_sites = count - expendable_.size();
@@ -149,7 +178,7 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 
 void Worker::on_before_wait() noexcept {
     access_log_.flush();
-    if (is_stopping_ && sessions_.size() == 0) loop_.stop();
+    if (is_draining_ && sessions_.size() == 0) loop_.stop();
 }
 
 }  // namespace proxyd

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Worker: everything that happens between the listening sockets and the site sockets, on one event
-// loop. main gives it listening sockets that are open and a configuration that is right.
+// loop, in a process of its own (worker_main.cc). It gets listening sockets that are open and a
+// configuration that is right.
 #pragma once
 
 #include "base/daemon/directory_watch.h"
@@ -9,17 +10,30 @@
 #include "proxyd/access_log.h"
 #include "proxyd/client_poll.h"
 #include "proxyd/configuration.h"
+#include "proxyd/explanation.h"
 #include "proxyd/listener.h"
 #include "proxyd/route_table.h"
 #include "proxyd/session_table.h"
 #include "proxyd/site_table.h"
 #include "proxyd/sites_directory.h"
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <vector>
 
 namespace proxyd {
+
+// Sessions, and those of each verdict in their order; how often the loop has woken up.
+using WorkerCounts = std::array<uint64_t, 6>;
+
+// What main gives to one worker.
+struct WorkerResources {
+    AccessLog access_log;
+    uint32_t run_number;  // different for each worker ever: part of its sessions' ids
+    SourceLimits& source_limits;
+    size_t source_column;  // its own in them
+};
 
 // The message for a `sites` that can't be opened.
 std::string unreadable_sites(const Configuration& configuration, Errno why);
@@ -27,16 +41,23 @@ std::string unreadable_sites(const Configuration& configuration, Errno why);
 class Worker final : public Listener::Owner, public ClientPoll::Owner {
   public:
     // Borrows `loop` and `configuration`.
-    Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log);
+    Worker(EventLoop& loop, const Configuration& configuration, WorkerResources resources);
 
-    // Opens what can fail; the error is a whole message.
-    Result<void, std::string> prepare();
+    // Opens what can fail; the error is a whole message. A worker that replaces another one goes
+    // on without a `sites` that can't be read, until it can.
+    Result<void, std::string> prepare(bool is_replacement);
     void start(std::vector<ListeningSocket> sockets);
-    // Accepts no more, and ends the loop when the sessions in hand are through. The second time:
-    // ends it now.
-    void stop();
-    // Logs what has been done; after the loop has ended.
-    void log_summary();
+    // Accepts no more, and ends the loop when the sessions in hand are through.
+    void drain();
+    // Rejects the sessions in hand, and ends the loop.
+    void end_now();
+    bool is_draining() const { return is_draining_; }
+    // For the lines from now on.
+    void replace_access_log(UniqueFd file);
+    void flush_log() { access_log_.flush(); }
+    WorkerCounts counts() const;
+    // What would become of a client.
+    Explanation explain(const ExplainRequest& request) const;
 
   private:
     bool make_room() override;
@@ -50,6 +71,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
 
     EventLoop& loop_;
     const Configuration& configuration_;
+    const size_t sessions_max_;  // our share
     const size_t sessions_affordable_;
     AccessLog access_log_;
     DirectoryWatch directory_watch_;
@@ -62,7 +84,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     SessionServices services_;
     SessionTable sessions_;
     std::vector<std::unique_ptr<Listener>> listeners_;
-    bool is_stopping_ = false;
+    bool is_draining_ = false;
     uint64_t session_count_ = 0;
     BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };

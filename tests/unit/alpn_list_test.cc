@@ -24,6 +24,17 @@ TEST_CASE("a list that nothing was put into is empty", "[alpn_list]") {
     CHECK(text_of(list).empty());
 }
 
+TEST_CASE("one after another may be added, as long as there is room", "[alpn_list]") {
+    AlpnList list;
+    CHECK(list.add("h2"));
+    CHECK_FALSE(list.add(""));
+    CHECK_FALSE(list.add(std::string(256, 'x')));
+    CHECK(list.add(std::string(AlpnList::BytesMax - 4, 'x')));
+    CHECK_FALSE(list.add("y"));
+    CHECK(list.first() == "h2");
+    CHECK(text_of(list) == "h2," + std::string(AlpnList::BytesMax - 4, 'x'));
+}
+
 TEST_CASE("keeps the client's order", "[alpn_list]") {
     const AlpnList list = AlpnList::copy_of(protocol_names({"h2", "http/1.1", "http/1.0"}));
     CHECK_FALSE(list.is_empty());

@@ -93,9 +93,10 @@ TEST_CASE("configuration: unknown keys come with a hint", "[configuration]") {
     CHECK(error_of(R"("rotues": {})") ==
           "p.json:2: rotues: is not a key of proxyd, did you mean 'routes'?");
     CHECK(error_of(R"("colour": 1)") ==
-          "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, sites, "
+          "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
           "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, "
-          "access_log, access_log_format");
+          "source_sessions_max, source_connections_per_second_max, access_log, access_log_format, "
+          "workers, worker_timeout, user");
     CHECK(error_of(R"("routes": {})") == "p.json:2: routes: is given twice, first in line 1");
 }
 
@@ -160,10 +161,11 @@ TEST_CASE("configuration: routes", "[configuration]") {
     CHECK(route_error_of(R"("@htpt": "/1")") ==
           "p.json:2: routes.@htpt: is not a protocol class, did you mean '@http'?");
     CHECK(route_error_of(R"("a.b": "tcp://x:1")") ==
-          "p.json:2: routes.a.b: 'tcp://x:1' is no absolute path, the absolute path of a directory "
-          "is allowed");
+          "p.json:2: routes.a.b: 'tcp://x:1': proxyd hands over to sites only, a relay to TCP "
+          "servers isn't there yet");
     CHECK(route_error_of(R"("a.b": 1)") ==
-          "p.json:2: routes.a.b: is a number, the absolute path of a directory is allowed");
+          "p.json:2: routes.a.b: is a number, the absolute path of a directory or an object with "
+          "'site' is allowed");
 }
 
 TEST_CASE("configuration: all errors are told in one run, in the order of the file",

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/explanation.h"
+
+#include "proxyd/decision.h"
+
+#include <array>
+
+namespace proxyd {
+namespace {
+
+constexpr std::array<Protocol, 6> Protocols = {Protocol::Tls, Protocol::Http,   Protocol::Http2,
+                                               Protocol::Ssh, Protocol::Silent, Protocol::Other};
+
+// One request on its way through the rules.
+class Explainer {
+  public:
+    Explainer(const ExplainRequest& request, const RouteTable& routes,
+              std::span<const Entrance* const> listeners)
+        : request_(request), routes_(routes), listeners_(listeners) {}
+
+    Explanation explain() {
+        answer_.port = request_.port;
+        if (read_source() && read_protocol() && read_alpn()) explain_listener();
+        answer_.steps = trace_.take_steps();
+        return std::move(answer_);
+    }
+
+  private:
+    bool reject(std::string_view reason) {
+        answer_.reason = reason;
+        return false;
+    }
+
+    bool read_source() {
+        if (request_.from.empty()) return true;
+        source_ = SocketAddress::parse_host(request_.from, 0);
+        if (source_) return true;
+        trace_.add("from", request_.from, StepOutcome::Refuse, "{}: is no address", request_.from);
+        return reject("from_is_no_address");
+    }
+
+    bool read_protocol() {
+        if (request_.protocol.empty()) {
+            protocol_ = request_.port == 80 ? Protocol::Http : Protocol::Tls;
+            return true;
+        }
+        for (const Protocol protocol : Protocols)
+            if (protocol_word(protocol) == request_.protocol) {
+                protocol_ = protocol;
+                return true;
+            }
+        trace_.add("protocol", request_.protocol, StepOutcome::Refuse, "{}: is no protocol",
+                   request_.protocol);
+        return reject("protocol_unknown");
+    }
+
+    bool read_alpn() {
+        if (protocol_ != Protocol::Tls && !request_.alpn.empty()) {
+            trace_.add("alpn", "", StepOutcome::Skip,
+                       "only clients that speak TLS offer protocols");
+            return true;
+        }
+        for (const std::string& protocol : request_.alpn)
+            if (!alpn_.add(protocol)) {
+                trace_.add("alpn", protocol, StepOutcome::Refuse,
+                           "{}: is empty or too long, or there are too many", protocol);
+                return reject("tls_alpn");
+            }
+        return true;
+    }
+
+    // The one that is named, or the first at the port; if the client's address is known, of its
+    // family.
+    const Entrance* find_listener() const {
+        for (const Entrance* listener : listeners_) {
+            SocketAddress::Text text;
+            const bool is_it =
+                request_.listener.empty()
+                    ? listener->address.port() == request_.port &&
+                          (!source_ || source_->family() == listener->address.family())
+                    : listener->address.format(text) == request_.listener;
+            if (is_it) return listener;
+        }
+        return nullptr;
+    }
+
+    void explain_listener() {
+        const Entrance* const listener = find_listener();
+        if (listener == nullptr) {
+            const std::string key =
+                request_.listener.empty() ? fmt::format(":{}", request_.port) : request_.listener;
+            trace_.add("listener", key, StepOutcome::Refuse,
+                       "listener {}: there is none for this client", key);
+            reject("no_listener");
+            return;
+        }
+        SocketAddress::Text text;
+        answer_.listener = listener->address.format(text);
+        answer_.port = listener->address.port();
+        trace_.add("listener", answer_.listener, StepOutcome::Pass, "comes in at {}",
+                   answer_.listener);
+        const Decision decision = decide_at_accept(listener->access, listener->site,
+                                                   source_ ? &*source_ : nullptr, &trace_);
+        if (!decision.is_open()) return take(decision);
+        explain_hello();
+    }
+
+    // Names are checked by the parsers, before any rule is asked.
+    void explain_hello() {
+        std::optional<DnsName> name;
+        if (!request_.name.empty()) {
+            const auto parsed = DnsName::parse(request_.name);
+            if (!parsed) {
+                const std::string_view reason = name_flaw_word(parsed.error());
+                trace_.add("name", request_.name, StepOutcome::Refuse,
+                           "{}: no name that a client may ask for ({})", request_.name, reason);
+                reject(reason);
+                return;
+            }
+            name = *parsed;
+        }
+        take(decide_by_hello(
+            routes_, {name ? name->view() : "", protocol_, alpn_, source_ ? &*source_ : nullptr},
+            &trace_));
+    }
+
+    void take(const Decision& decision) {
+        const Route* const route = decision.match.route;
+        if (route != nullptr) answer_.route = route->key;
+        answer_.is_rejected = decision.is_rejected();
+        answer_.reason =
+            decision.is_rejected() ? decision.rejected : route_rule_word(decision.match.rule);
+        if (decision.is_rejected()) return;
+        answer_.site_directory = route->site_directory;
+        answer_.follows_links = route->follows_links;
+    }
+
+    const ExplainRequest& request_;
+    const RouteTable& routes_;
+    const std::span<const Entrance* const> listeners_;
+    std::optional<SocketAddress> source_;
+    Protocol protocol_ = Protocol::Tls;
+    AlpnList alpn_;
+    DecisionTrace trace_;
+    Explanation answer_;
+};
+
+}  // namespace
+
+Explanation explain(const ExplainRequest& request, const RouteTable& routes,
+                    std::span<const Entrance* const> listeners) {
+    return Explainer(request, routes, listeners).explain();
+}
+
+}  // namespace proxyd
