@@ -37,6 +37,8 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"workers", read_workers},
     {"worker_timeout", read_worker_timeout},
     {"user", read_user},
+    {"log_level", read_log_level},
+    {"metrics", read_metrics},
 });
 // clang-format on
 

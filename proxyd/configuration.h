@@ -4,6 +4,7 @@
 // described in docs/CONFIGURATION.md. Reading it touches nothing but the file itself.
 #pragma once
 
+#include "base/daemon/log.h"
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
 #include "proxyd/access_lists.h"
@@ -59,6 +60,14 @@ struct RouteConfiguration {
 
 enum class AccessLogFormat { Text, Json };
 
+// Where metrics are served over HTTP; nowhere if `text` is "".
+struct MetricsAddress {
+    std::string text;       // as written: "127.0.0.1:9100"
+    std::string place;      // "file:line: metrics"
+    SocketAddress address;  // of loopback; none if there is a path
+    std::string path;       // of a Unix socket, or ""
+};
+
 struct Configuration {
     std::string file;
     std::vector<ListenerConfiguration> listeners;
@@ -81,6 +90,8 @@ struct Configuration {
     std::string access_log = "stderr";
     std::string access_log_place;  // "file:line: access_log"
     AccessLogFormat access_log_format = AccessLogFormat::Text;
+    LogLevel log_level = LogLevel::Notice;
+    MetricsAddress metrics;
 };
 
 // All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".

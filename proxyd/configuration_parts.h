@@ -66,6 +66,10 @@ void read_access_log(ConfigurationReader& reader, const JsonMember& member,
                      Configuration& configuration);
 void read_access_log_format(ConfigurationReader& reader, const JsonMember& member,
                             Configuration& configuration);
+void read_log_level(ConfigurationReader& reader, const JsonMember& member,
+                    Configuration& configuration);
+void read_metrics(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
 void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
 
 // configuration_processes.cc

@@ -3,6 +3,7 @@
 
 #include "base/daemon/log.h"
 #include "proxyd/access_log.h"
+#include "proxyd/metrics_http.h"
 #include "proxyd/worker.h"
 
 #include <errno.h>
@@ -34,6 +35,23 @@ void open_log(Generation& generation, Problems& problems) {
     else if (problems.empty() || log.error().number != ENOENT)
         problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
                                        configuration.access_log, errno_text(log.error().number)));
+}
+
+// Whoever has the socket of the current generation open serves there already.
+void open_metrics_socket(Generation& generation, const Generation* current, Problems& problems) {
+    const MetricsAddress& address = generation.configuration.metrics;
+    if (address.text.empty() || !problems.empty()) return;
+    if (current && current->metrics_socket.is_open() &&
+        current->configuration.metrics.text == address.text) {
+        generation.metrics_socket =
+            UniqueFd::adopt(fcntl(current->metrics_socket.borrow().number(), F_DUPFD_CLOEXEC, 3));
+        return;
+    }
+    Result<UniqueFd, std::string> socket = bind_metrics_socket(address);
+    if (socket)
+        generation.metrics_socket = *std::move(socket);
+    else
+        problems.push_back(socket.error());
 }
 
 }  // namespace
@@ -81,16 +99,18 @@ std::vector<std::string> warnings_of_missing_sites(const Configuration& configur
 
 Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number, std::string text,
                                                                  Configuration configuration,
-                                                                 const ListeningAddresses& kept) {
+                                                                 const Generation* current) {
     auto generation = std::make_unique<Generation>();
     generation->number = number;
     generation->text = std::move(text);
     generation->configuration = std::move(configuration);
     Problems problems;
     add_user_problem(*generation, problems);
-    generation->addresses = bind_listening_sockets(generation->configuration, kept, problems);
+    generation->addresses = bind_listening_sockets(
+        generation->configuration, current ? current->addresses : ListeningAddresses{}, problems);
     add_sites_problem(generation->configuration, problems);
     open_log(*generation, problems);
+    open_metrics_socket(*generation, current, problems);
     if (!problems.empty()) return Unexpected{std::move(problems)};
     return generation;
 }

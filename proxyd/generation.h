@@ -28,6 +28,7 @@ struct Generation {
     WorkerUser user;
     ListeningAddresses addresses;
     UniqueFd access_log;
+    UniqueFd metrics_socket;  // not open if metrics are not served
 };
 
 Result<std::string> read_file(const std::string& path);
@@ -38,9 +39,10 @@ void add_sites_problem(const Configuration& configuration, Problems& problems);
 // Site directories may come later; but a typing error looks the same.
 std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration);
 
-// Opens everything, or says all that is in the way and leaves nothing behind.
+// Opens everything, or says all that is in the way and leaves nothing behind. What `current`, which
+// may be null, has open already is used again.
 Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number, std::string text,
                                                                  Configuration configuration,
-                                                                 const ListeningAddresses& kept);
+                                                                 const Generation* current);
 
 }  // namespace proxyd

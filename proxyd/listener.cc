@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include <utility>
+
 namespace proxyd {
 namespace {
 
@@ -36,14 +38,17 @@ void Listener::stop() {
 void Listener::on_readable() noexcept {
     for (int i = 0; i < AcceptsPerWakeup; i++) {
         const Accepted outcome = accept_one();
-        if (outcome == Accepted::None) has_told_of_pause_ = false;
+        if (outcome == Accepted::None && std::exchange(has_told_of_pause_, false)) {
+            SocketAddress::Text text;
+            log_info("accepting goes on at {}, nobody is queued", entrance_.address.format(text));
+        }
         if (outcome != Accepted::One) return;
     }
 }
 
 Listener::Accepted Listener::accept_one() {
     if (!owner_.make_room()) {
-        pause("no more descriptors are allowed (RLIMIT_NOFILE)");
+        pause(AcceptPause::NoRoom, "no more descriptors are allowed (RLIMIT_NOFILE)");
         return Accepted::NoRoom;
     }
     sockaddr_storage storage;
@@ -63,7 +68,7 @@ Listener::Accepted Listener::accept_one() {
         case ENFILE:
         case ENOBUFS:
         case ENOMEM:
-            pause(errno_text(errno));
+            pause(accept_pause_of(Errno::last()), errno_text(errno));
             return Accepted::NoRoom;
         default:
             return Accepted::One;  // this client has gone; the next may be there (accept(2))
@@ -71,7 +76,8 @@ Listener::Accepted Listener::accept_one() {
 }
 
 // Clients stay in the backlog meanwhile: nothing spins, nobody is lost.
-void Listener::pause(std::string_view why) {
+void Listener::pause(AcceptPause cause, std::string_view why) {
+    owner_.on_accept_pause(cause);
     if (!has_told_of_pause_) {
         SocketAddress::Text text;
         log_warning("accepting pauses at {}: {}", entrance_.address.format(text), why);

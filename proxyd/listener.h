@@ -6,6 +6,7 @@
 #include "base/daemon/event_loop.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/session.h"
+#include "proxyd/statistics.h"
 
 #include <string>
 
@@ -28,6 +29,7 @@ class Listener {
         virtual bool make_room() = 0;
         virtual void on_accepted(UniqueFd connection, const SocketAddress& client,
                                  const Entrance& entrance) = 0;
+        virtual void on_accept_pause(AcceptPause cause) = 0;
 
       protected:
         ~Owner() = default;
@@ -47,7 +49,7 @@ class Listener {
     void on_readable() noexcept;
     void on_pause_over() noexcept;
     Accepted accept_one();
-    void pause(std::string_view why);
+    void pause(AcceptPause cause, std::string_view why);
 
     UniqueFd socket_;
     const Entrance entrance_;

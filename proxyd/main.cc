@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // proxyd: the command line; all else is the supervisor's.
+#include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
 #include "proxyd/generation.h"
@@ -22,8 +23,6 @@
 
 namespace proxyd {
 namespace {
-
-enum ExitCode { Fine = 0, SystemRefused = 1, WrongUse = 2 };
 
 constexpr std::array<Option, 5> Options = {{
     {"config", "FILE", "the configuration (default: /etc/proxyd/proxyd.json)"},
@@ -85,8 +84,6 @@ int serve(std::string file, Program program) {
     if (!inherited) return fail(SystemRefused, inherited.error());
     raise_descriptor_limit();
     Supervisor supervisor(std::move(file), std::move(program));
-    if (const auto prepared = supervisor.prepare(); !prepared)
-        return fail(SystemRefused, prepared.error());
     return supervisor.run(*std::move(inherited));
 }
 

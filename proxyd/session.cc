@@ -64,9 +64,11 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
       deadline_(services.loop, *this),
       look_again_(services.loop, *this) {
     fmt::format_to(id_.data(), "{:08x}-{:08x}", services.run_number, number);
+    services_.statistics.enter(state_);
 }
 
 Session::~Session() {
+    services_.statistics.leave(state_);
     leave_lists();
     if (is_counted_) services_.source_limits.leave(services_.source_column, client_);
 }
@@ -74,13 +76,14 @@ Session::~Session() {
 Session::Progress Session::begin() {
     const ProxyProtocol* const proxies = entrance_.proxy_protocol;
     if (proxies == nullptr || !proxies->expects_header_from(client_)) return come_in();
-    state_ = State::AwaitingProxyHeader;
+    change_state(State::AwaitingProxyHeader);
     return look_at_proxy_header(0);
 }
 
 // Once it is known who the client is: whether it may come in at all.
 Session::Progress Session::come_in() {
-    const bool was_proxied = std::exchange(state_, State::AwaitingHello) != State::AwaitingHello;
+    const bool was_proxied = state_ == State::AwaitingProxyHeader;
+    if (was_proxied) change_state(State::AwaitingHello);
     const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
     if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
     switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
@@ -261,7 +264,7 @@ Session::Progress Session::enter_site(const RouteMatch& match) {
     rule_ = match.rule;
     Site& site = services_.sites.site_for(*match.route, entrance_.address.port());
     site_ = &site;
-    state_ = State::AwaitingSite;
+    change_state(State::AwaitingSite);
     // Whoever waits already is served first.
     if (site.waiting_count(client_family()) > 0) return await_site(site, HandoffOutcome::Full);
     return try_site(site);
@@ -326,7 +329,7 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     log(verdict, reason);
     leave_lists();
     stop_timers();
-    state_ = State::Refusing;
+    change_state(State::Refusing);
     socket_.set_receive_low_water(1);
     socket_.send(refusal_answer(protocol_, refusal, reason, http2_stream_));
     socket_.end_sending();
@@ -374,6 +377,12 @@ void Session::leave_lists() {
     is_expendable_ = false;
 }
 
+void Session::change_state(State state) {
+    services_.statistics.leave(state_);
+    state_ = state;
+    services_.statistics.enter(state_);
+}
+
 void Session::log(Verdict verdict, std::string_view reason) {
     AccessRecord record;
     record.id = {id_.data(), id_.size()};
@@ -395,6 +404,7 @@ void Session::log(Verdict verdict, std::string_view reason) {
         record.hello_us = microseconds(*hello_at_ - accepted_at_);
         record.handoff_us = microseconds(Clock::now() - *hello_at_);
     }
+    record.has_waited_for_site = is_linked() && !is_expendable_;
     services_.access_log.add(record);
 }
 

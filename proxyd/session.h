@@ -26,6 +26,7 @@
 #include "proxyd/route_table.h"
 #include "proxyd/site_table.h"
 #include "proxyd/source_limits.h"
+#include "proxyd/statistics.h"
 
 #include <array>
 #include <cstdint>
@@ -45,6 +46,7 @@ struct SessionServices {
     SiteTable& sites;
     ClientPoll& clients;
     AccessLog& access_log;
+    ProcessStatistics& statistics;
     SessionTable& sessions;
     IntrusiveList<Session>& expendable;  // whoever goes first when room is needed, in that order
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
@@ -81,7 +83,7 @@ class Session : public IntrusiveHook {
     void give_up(std::string_view reason);
 
   private:
-    enum class State { AwaitingProxyHeader, AwaitingHello, AwaitingSite, Refusing };
+    using State = SessionState;
 
     Progress come_in();
     Progress turn_away(Refusal refusal, std::string_view reason);
@@ -101,6 +103,7 @@ class Session : public IntrusiveHook {
     HandoffOutcome offer_to(Site& site);
     const SocketAddress& local_address();
     void leave_lists();
+    void change_state(State state);
     void log(Verdict verdict, std::string_view reason);
     Progress look_again_later();
     void stop_timers();

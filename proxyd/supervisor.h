@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Supervisor: what main does once it has a configuration: it keeps the listening sockets, has
-// workers do the work, replaces those that die, and turns signals into a reload, an upgrade or the
-// end. It never reads a byte from a client. Used by main.
+// Supervisor: what main does: it keeps the listening sockets, has workers do the work, and turns
+// signals into a reload, an upgrade or the end. It never reads a byte from a client. Used by main.
 //
 // A start, a reload and what comes after an upgrade are the same: a next generation is prepared,
 // its workers are started, and only when all of them are ready it takes the place of the current
@@ -11,31 +10,27 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
-#include "proxyd/channel.h"
 #include "proxyd/generation.h"
-#include "proxyd/restart_backoff.h"
+#include "proxyd/metrics_http.h"
+#include "proxyd/prometheus_text.h"
 #include "proxyd/upgrade.h"
-#include "proxyd/worker.h"
-#include "proxyd/worker_process.h"
+#include "proxyd/worker_pool.h"
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace proxyd {
 
-class Supervisor final : public Channel::Owner {
+class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
   public:
     // Called when a reload or an upgrade is through; no problems: it succeeded.
     using Done = std::function<void(const Problems&)>;
 
     Supervisor(std::string configuration_file, Program program);
 
-    // Takes the memory that workers share; the error is a whole message.
-    Result<void, std::string> prepare();
     // Runs until it is told to stop; the exit code. With `inherited` it goes on where the program
     // before it has stopped.
     int run(std::optional<InheritedState> inherited);
@@ -43,8 +38,14 @@ class Supervisor final : public Channel::Owner {
   private:
     enum class Task { None, Start, Reload, Upgrade };
 
-    void on_message(Channel& channel, const nlohmann::json& message, UniqueFd descriptor) override;
-    void on_channel_end(Channel&) override {}  // its process ends, which is heard of
+    // WorkerPool::Owner
+    void on_generation_ready() override;
+    void on_generation_failed(const std::string& why) override { give_next_up({why}); }
+    void on_worker_message(WorkerProcess& worker, const nlohmann::json& message) override;
+    void on_worker_lost(WorkerProcess& worker, const std::string& how) override;
+    void on_no_worker_left() override;
+    // MetricsHttp::Owner
+    std::string metrics_text() override;
 
     // Signals.
     void on_stop() noexcept;
@@ -53,35 +54,30 @@ class Supervisor final : public Channel::Owner {
     void on_reopen() noexcept;
     void on_child() noexcept;
 
-    // Generations.
+    // Tasks: one at a time.
     void adopt(InheritedState& inherited);
     void reload(Done done);
     void begin(Task task, Result<std::string, Problems> text);
-    void start_next_if_ready(WorkerProcess& worker);
     void put_next_in_force();
+    Result<void, std::string> serve_metrics();
     void give_next_up(Problems problems);
     void finish_task(const Problems& problems);
+    void report_task(Task task, const Problems& problems);
+    void begin_next_task();
     void on_task_late() noexcept;
 
     // Upgrade.
     void upgrade(Done done);
     void on_trial_end(int status);
     void become_the_new_program();
-    StateToPass state_to_pass() const;
+    StateToPass state_to_pass();
 
-    // Workers.
-    std::optional<size_t> free_column() const;
-    bool start_worker(const Generation& generation, size_t index, bool is_replacement);
-    void replace_missing_workers();
-    void on_restart() noexcept { replace_missing_workers(); }
-    void on_worker_end(WorkerProcess& worker, int status);
-    void on_ping() noexcept;
-    WorkerProcess* serving(size_t index) const;
-    WorkerProcess* worker_of(const Channel& channel) const;
-    void log_summary() const;
+    void stop_loop() { loop_.stop(); }
+    void log_summary();
 
     const std::string configuration_file_;
     const Program program_;
+    const ServiceState::Time started_at_ = std::chrono::system_clock::now();
     bool is_trial_ = false;
     int stop_requests_ = 0;
     int exit_code_ = 0;
@@ -90,8 +86,8 @@ class Supervisor final : public Channel::Owner {
     std::unique_ptr<Generation> current_;
     std::unique_ptr<Generation> next_;
     uint64_t last_generation_ = 0;
-    uint32_t last_run_number_ = 0;
-    std::vector<std::unique_ptr<WorkerProcess>> workers_;
+    WorkerPool workers_;
+    std::unique_ptr<MetricsHttp> metrics_;
 
     Task task_ = Task::None;
     std::vector<Done> task_done_;
@@ -100,17 +96,12 @@ class Supervisor final : public Channel::Owner {
     std::vector<Done> reload_next_;
     std::vector<Done> upgrade_next_;
 
-    struct Slot {
-        RestartBackoff backoff;
-        Clock::time_point next_start{};
-    };
-    std::optional<SourceLimits> source_limits_;
-    std::vector<Slot> slots_;  // by a worker's index
-    WorkerCounts counts_{};    // of workers that have ended
+    Tries reloads_;
+    Tries upgrades_;
+    bool is_last_reload_successful_ = true;
+    ServiceState::Time configured_at_ = started_at_;
 
     TimerWatcher<&Supervisor::on_task_late> task_late_;
-    TimerWatcher<&Supervisor::on_restart> restart_;
-    TimerWatcher<&Supervisor::on_ping> ping_;
     SignalWatcher<&Supervisor::on_stop> terminate_;
     SignalWatcher<&Supervisor::on_stop> interrupt_;
     SignalWatcher<&Supervisor::on_reload> hangup_;

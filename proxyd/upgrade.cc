@@ -31,14 +31,19 @@ std::string address_text(const SocketAddress& address) {
     return std::string(address.format(text));
 }
 
-std::vector<BorrowedFd> descriptors_of(const StateToPass& state) {
-    std::vector<BorrowedFd> descriptors;
+// For a trial and for the new program itself.
+std::vector<BorrowedFd> sockets_of(const StateToPass& state) {
+    std::vector<BorrowedFd> sockets;
     for (const ListeningAddress& listening : state.addresses)
         for (const SharedSocket& socket : listening.sockets)
-            descriptors.push_back(*socket);
-    for (const StateToPass::Worker& worker : state.workers)
-        descriptors.push_back(worker.channel);
-    return descriptors;
+            sockets.push_back(*socket);
+    for (const auto& socket : {state.metrics_socket, state.control_socket})
+        if (socket) sockets.push_back(*socket);
+    return sockets;
+}
+
+nlohmann::json number_or_null(std::optional<size_t> number) {
+    return number ? nlohmann::json(*number) : nlohmann::json(nullptr);
 }
 
 nlohmann::json to_json(const StateToPass& state, bool is_trial) {
@@ -56,11 +61,18 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
         out["listening"].push_back(
             {{"address", address_text(listening.requested)}, {"sockets", std::move(sockets)}});
     }
-    // A trial can't be the parent of our workers.
+    out["metrics_address"] = state.metrics_address;
+    if (state.metrics_socket) out["metrics_socket"] = state.metrics_socket->number();
+    out["control_path"] = state.control_path;
+    if (state.control_socket) out["control_socket"] = state.control_socket->number();
+    // A trial can't be the parent of our workers, and counts nothing.
     if (is_trial) return out;
+    out["statistics"] = state.statistics.number();
     for (const StateToPass::Worker& worker : state.workers)
-        out["workers"].push_back(
-            {{"pid", worker.pid}, {"index", worker.index}, {"channel", worker.channel.number()}});
+        out["workers"].push_back({{"pid", worker.pid},
+                                  {"index", worker.index},
+                                  {"statistics_slot", number_or_null(worker.statistics_slot)},
+                                  {"channel", worker.channel.number()}});
     return out;
 }
 
@@ -104,6 +116,13 @@ void execute(const Program& program, BorrowedFd state, pid_t pid) {
     errno = saved_errno;
 }
 
+// Not open if there is no such thing.
+UniqueFd adopt_descriptor(const nlohmann::json& entry, const char* key) {
+    UniqueFd descriptor = UniqueFd::adopt(entry.value(key, -1));
+    if (descriptor.is_open()) set_close_on_exec(descriptor, true);
+    return descriptor;
+}
+
 ListeningAddress listening_from(const nlohmann::json& entry) {
     ListeningAddress listening;
     const auto addresses = parse_listen_address(entry.at("address").get<std::string>());
@@ -125,12 +144,18 @@ InheritedState state_from(const nlohmann::json& in) {
     state.configuration_text = in.at("configuration");
     state.generation = in.at("generation");
     state.run_number = in.at("run_number");
+    state.statistics = adopt_descriptor(in, "statistics");
+    state.metrics_address = in.at("metrics_address");
+    state.control_path = in.at("control_path");
+    state.metrics_socket = adopt_descriptor(in, "metrics_socket");
+    state.control_socket = adopt_descriptor(in, "control_socket");
     for (const nlohmann::json& entry : in.at("listening"))
         state.addresses.push_back(listening_from(entry));
     for (const nlohmann::json& entry : in.at("workers")) {
-        UniqueFd channel = UniqueFd::adopt(entry.at("channel"));
-        set_close_on_exec(channel, true);
-        state.workers.push_back({entry.at("pid"), entry.at("index"), std::move(channel)});
+        std::optional<size_t> slot;
+        if (const auto& number = entry.at("statistics_slot"); !number.is_null()) slot = number;
+        state.workers.push_back(
+            {entry.at("pid"), entry.at("index"), slot, adopt_descriptor(entry, "channel")});
     }
     return state;
 }
@@ -199,9 +224,8 @@ Result<Trial> start_trial(const Program& program, const StateToPass& state) {
     dup2(output.borrow().number(), STDERR_FILENO);
     dup2(output.borrow().number(), STDOUT_FILENO);
     set_close_on_exec(*file, false);
-    for (const ListeningAddress& listening : state.addresses)
-        for (const SharedSocket& socket : listening.sockets)
-            set_close_on_exec(*socket, false);
+    for (const BorrowedFd socket : sockets_of(state))
+        set_close_on_exec(socket, false);
     unsetenv("NOTIFY_SOCKET");
     execute(program, *file, getpid());
     fmt::print(stderr, "{}: {}\n", program.path, strerrordesc_np(errno));
@@ -212,7 +236,10 @@ Result<Trial> start_trial(const Program& program, const StateToPass& state) {
 Errno become(const Program& program, const StateToPass& state) {
     const Result<UniqueFd> file = write_state(state, false);
     if (!file) return file.error();
-    std::vector<BorrowedFd> descriptors = descriptors_of(state);
+    std::vector<BorrowedFd> descriptors = sockets_of(state);
+    for (const StateToPass::Worker& worker : state.workers)
+        descriptors.push_back(worker.channel);
+    descriptors.push_back(state.statistics);
     descriptors.push_back(*file);
     for (const BorrowedFd fd : descriptors)
         set_close_on_exec(fd, false);

@@ -32,6 +32,7 @@ struct Program {
 struct InheritedWorker {
     pid_t pid = 0;
     size_t index = 0;
+    std::optional<size_t> statistics_slot;
     UniqueFd channel;
 };
 
@@ -40,6 +41,11 @@ struct InheritedState {
     std::string configuration_text;
     ListeningAddresses addresses;
     std::vector<InheritedWorker> workers;
+    std::string metrics_address;  // as configured
+    UniqueFd metrics_socket;      // open if there is one
+    std::string control_path;
+    UniqueFd control_socket;  // open if there is one
+    UniqueFd statistics;
     uint64_t generation = 0;
     uint32_t run_number = 0;
 };
@@ -51,9 +57,15 @@ struct StateToPass {
     struct Worker {
         pid_t pid;
         size_t index;
+        std::optional<size_t> statistics_slot;
         BorrowedFd channel;
     };
     std::vector<Worker> workers;
+    std::string metrics_address;
+    std::optional<BorrowedFd> metrics_socket;
+    std::string control_path;
+    std::optional<BorrowedFd> control_socket;
+    BorrowedFd statistics;
     uint64_t generation;
     uint32_t run_number;
 };

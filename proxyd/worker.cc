@@ -14,6 +14,7 @@ namespace {
 // Descriptors that are not for clients: logs, loop, listeners, and reading a site directory.
 constexpr size_t DescriptorsKept = 16;
 constexpr size_t SitesMax = 4096;
+constexpr auto LogRetryTime = std::chrono::seconds(1);
 
 size_t descriptor_limit() {
     rlimit limit{};
@@ -40,6 +41,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResour
       sessions_max_(share(configuration.sessions_max, configuration.workers)),
       sessions_affordable_(affordable_sessions()),
       access_log_(std::move(resources.access_log)),
+      statistics_(resources.statistics),
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
                            ? std::nullopt
@@ -57,6 +59,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResour
                 sites_,
                 clients_,
                 access_log_,
+                statistics_,
                 sessions_,
                 expendable_,
                 peek_buffer_,
@@ -64,7 +67,10 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResour
                 share(configuration.pending_max, configuration.workers),
                 resources.source_limits,
                 resources.source_column},
-      before_wait_(loop, *this) {}
+      log_retry_(loop, *this),
+      before_wait_(loop, *this) {
+    access_log_.count_in(statistics_);
+}
 
 std::string unreadable_sites(const Configuration& configuration, Errno why) {
     return fmt::format("{}: cannot read {}: {}", configuration.sites_place, configuration.sites,
@@ -116,15 +122,6 @@ Explanation Worker::explain(const ExplainRequest& request) const {
     return proxyd::explain(request, routes_, entrances);
 }
 
-WorkerCounts Worker::counts() const {
-    return {session_count_,
-            access_log_.count(Verdict::HandedOver),
-            access_log_.count(Verdict::Rejected),
-            access_log_.count(Verdict::Closed),
-            access_log_.count(Verdict::TimedOut),
-            loop_.wakeups()};
-}
-
 // Whoever is being refused already, or has kept its hello to itself for longest, goes first. At
 // sessions_max, when most of all sessions wait for sites, the oldest one at the site where most
 // wait goes: clients of a site that is down must not keep those of others out. Short of descriptors
@@ -145,9 +142,13 @@ bool Worker::make_room() {
 
 void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
                          const Entrance& entrance) {
-    session_count_++;
+    statistics_.accepted.add(1);
     Session& session = sessions_.add(services_, std::move(connection), client, entrance);
     finish_if_done(session, session.begin());
+}
+
+void Worker::on_accept_pause(AcceptPause cause) {
+    statistics_.count_accept_pause(cause);
 }
 
 void Worker::on_client_event(uint64_t key, uint32_t epoll_events) {
@@ -179,6 +180,8 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 void Worker::on_before_wait() noexcept {
     access_log_.flush();
     if (is_draining_ && sessions_.size() == 0) loop_.stop();
+    if (access_log_.has_pending() && !log_retry_.is_active()) log_retry_.start(LogRetryTime);
+    statistics_.count_log_lines(take_log_line_counts());
 }
 
 }  // namespace proxyd

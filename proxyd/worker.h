@@ -24,15 +24,13 @@
 
 namespace proxyd {
 
-// Sessions, and those of each verdict in their order; how often the loop has woken up.
-using WorkerCounts = std::array<uint64_t, 6>;
-
 // What main gives to one worker.
 struct WorkerResources {
     AccessLog access_log;
     uint32_t run_number;  // different for each worker ever: part of its sessions' ids
     SourceLimits& source_limits;
     size_t source_column;  // its own in them
+    ProcessStatistics& statistics;
 };
 
 // The message for a `sites` that can't be opened.
@@ -55,18 +53,19 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     // For the lines from now on.
     void replace_access_log(UniqueFd file);
     void flush_log() { access_log_.flush(); }
-    WorkerCounts counts() const;
     // What would become of a client.
     Explanation explain(const ExplainRequest& request) const;
 
   private:
     bool make_room() override;
+    void on_accept_pause(AcceptPause cause) override;
     void on_accepted(UniqueFd connection, const SocketAddress& client,
                      const Entrance& entrance) override;
     void on_client_event(uint64_t key, uint32_t epoll_events) override;
     void on_site_room(Site& site);
     bool resume_first_waiting(Site& site, sa_family_t client_family);
     void on_before_wait() noexcept;
+    void on_log_retry() noexcept {}  // what follows is another look at the log before the wait
     void finish_if_done(Session& session, Session::Progress progress);
 
     EventLoop& loop_;
@@ -74,6 +73,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     const size_t sessions_max_;  // our share
     const size_t sessions_affordable_;
     AccessLog access_log_;
+    ProcessStatistics& statistics_;
     DirectoryWatch directory_watch_;
     std::optional<SitesDirectory> sites_directory_;
     RouteTable routes_;
@@ -85,7 +85,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     SessionTable sessions_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     bool is_draining_ = false;
-    uint64_t session_count_ = 0;
+    TimerWatcher<&Worker::on_log_retry> log_retry_;
     BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };
 

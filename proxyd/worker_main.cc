@@ -37,9 +37,9 @@ class WorkerMain final : public Channel::Owner {
                std::vector<ListeningSocket> sockets)
         : setup_(setup),
           sockets_(std::move(sockets)),
-          worker_(
-              loop_, setup.configuration,
-              {std::move(access_log), setup.run_number, setup.source_limits, setup.source_column}),
+          worker_(loop_, setup.generation.configuration,
+                  {std::move(access_log), setup.run_number, setup.source_limits,
+                   setup.source_column, setup.statistics.keep_only(setup.statistics_slot)}),
           channel_(loop_, std::move(channel), *this),
           terminate_signal_(make_terminate_signal()),
           terminate_(loop_, *this) {
@@ -54,12 +54,12 @@ class WorkerMain final : public Channel::Owner {
         channel_.send({{"is", "ready"}});
         loop_.run();
         worker_.flush_log();
-        channel_.send({{"is", "ended"}, {"counts", worker_.counts()}});
+        channel_.send({{"is", "ended"}, {"wakeups", loop_.wakeups()}});
     }
 
   private:
     Result<void, std::string> prepare() {
-        if (const auto dropped = drop_privileges(setup_.user); !dropped) return dropped;
+        if (const auto dropped = drop_privileges(setup_.generation.user); !dropped) return dropped;
         const time_t now = 0;
         tm ignored;
         gmtime_r(&now, &ignored);  // reads the time zone's file, once
@@ -92,6 +92,7 @@ class WorkerMain final : public Channel::Owner {
     // Once is enough: the descriptor is left unread.
     void on_terminate() noexcept {
         terminate_.stop();
+        channel_.send({{"is", "draining"}});
         on_drain();
     }
 
@@ -113,11 +114,10 @@ class WorkerMain final : public Channel::Owner {
 // had and this one hasn't: nobody else would take the clients that the kernel gives to them.
 std::vector<ListeningSocket> own_sockets(const WorkerSetup& setup) {
     std::vector<ListeningSocket> sockets;
-    for (const ListeningAddress& listening : setup.addresses)
-        for (size_t i = setup.index; i < listening.sockets.size();
-             i += setup.configuration.workers) {
-            const ListenerConfiguration& listener =
-                setup.configuration.listeners[listening.listener];
+    const Configuration& configuration = setup.generation.configuration;
+    for (const ListeningAddress& listening : setup.generation.addresses)
+        for (size_t i = setup.index; i < listening.sockets.size(); i += configuration.workers) {
+            const ListenerConfiguration& listener = configuration.listeners[listening.listener];
             sockets.push_back({UniqueFd::adopt(listening.sockets[i]->borrow().number()),
                                listening.address, listener.site, &listener.access,
                                &listener.proxy_protocol});
@@ -151,12 +151,14 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     leave_signals_to_main();
     prctl(PR_SET_NAME, "proxyd-worker", 0, 0, 0);
     std::vector<ListeningSocket> sockets = own_sockets(setup);
-    std::vector<int> kept = {channel.borrow().number(), setup.access_log.number()};
+    std::vector<int> kept = {channel.borrow().number(),
+                             setup.generation.access_log.borrow().number()};
     for (const ListeningSocket& socket : sockets)
         kept.push_back(socket.socket.borrow().number());
     close_all_but(std::move(kept));
-    AccessLog access_log(UniqueFd::adopt(setup.access_log.number()),
-                         setup.configuration.access_log_format);
+    const Configuration& configuration = setup.generation.configuration;
+    AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
+                         access_log_kind(configuration), configuration.access_log_format);
     {
         WorkerMain worker(setup, std::move(channel), std::move(access_log), std::move(sockets));
         worker.run();

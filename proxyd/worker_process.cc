@@ -9,15 +9,15 @@
 namespace proxyd {
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, Channel::Owner& owner,
-                                                            const WorkerSetup& setup,
-                                                            uint64_t generation) {
+                                                            const WorkerSetup& setup) {
     auto ends = Channel::make_pair();
     if (!ends) return Unexpected{ends.error()};
     const pid_t pid = fork();
     if (pid < 0) return Unexpected{Errno::last()};
     if (pid == 0) run_worker(setup, std::move(ends->second));
-    return std::make_unique<WorkerProcess>(loop, owner, std::move(ends->first), pid, setup.index,
-                                           generation, setup.source_column);
+    const Identity identity{pid, setup.index, setup.generation.number, setup.source_column,
+                            setup.statistics_slot};
+    return std::make_unique<WorkerProcess>(loop, owner, std::move(ends->first), identity);
 }
 
 void WorkerProcess::go() {
@@ -36,7 +36,7 @@ void WorkerProcess::end_now() {
 }
 
 void WorkerProcess::kill() {
-    ::kill(pid_, SIGKILL);
+    ::kill(pid(), SIGKILL);
 }
 
 int WorkerProcess::ping() {

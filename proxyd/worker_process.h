@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 //
-// WorkerProcess: a worker as the supervisor sees it: a child process and the channel to it. The
-// child itself is run_worker (worker_main.cc): a process that main has forked, without executing
-// anything, so that all workers of a generation have the same configuration.
+// WorkerProcess: a worker as main sees it: a child process and the channel to it. The child itself
+// is run_worker (worker_main.cc): a process that main has forked, without executing anything, so
+// that all workers of a generation have the same configuration.
 //
 //     main ──▶ worker   {"do": "go" | "drain" | "end_now" | "ping" | "access_log" + descriptor}
-//     worker ──▶ main   {"is": "ready" | "failed", "why" | "pong" | "ended", "counts"}
+//     worker ──▶ main   {"is": "ready" | "failed", "why" | "draining" | "pong" | "ended",
+//     "wakeups"}
 #pragma once
 
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/channel.h"
-#include "proxyd/configuration.h"
-#include "proxyd/listening_sockets.h"
-#include "proxyd/privileges.h"
+#include "proxyd/generation.h"
 #include "proxyd/source_limits.h"
+#include "proxyd/statistics_area.h"
 
 #include <sys/types.h>
 
@@ -27,14 +27,13 @@ namespace proxyd {
 
 // What a worker is made from; all of it outlives the fork.
 struct WorkerSetup {
-    const Configuration& configuration;
-    const ListeningAddresses& addresses;
-    const WorkerUser& user;
-    BorrowedFd access_log;
+    const Generation& generation;
     size_t index = 0;         // from 0 to configuration.workers - 1
     uint32_t run_number = 0;  // different for every worker ever
     SourceLimits& source_limits;
     size_t source_column = 0;
+    StatisticsArea& statistics;
+    size_t statistics_slot = 0;
     bool is_replacement = false;  // of one that died: has to cope with what has gone meanwhile
 };
 
@@ -42,24 +41,26 @@ class WorkerProcess {
   public:
     enum class State { Starting, Ready, Serving, Draining };
 
+    struct Identity {
+        pid_t pid = 0;
+        size_t index = 0;
+        uint64_t generation = 0;
+        // Its own places in shared memory, if it has them.
+        std::optional<size_t> source_column;
+        std::optional<size_t> statistics_slot;
+    };
+
     // Forks. Does not return in the child.
     static Result<std::unique_ptr<WorkerProcess>> start(EventLoop& loop, Channel::Owner& owner,
-                                                        const WorkerSetup& setup,
-                                                        uint64_t generation);
+                                                        const WorkerSetup& setup);
     // One that exists, at the other end of `channel`.
-    WorkerProcess(EventLoop& loop, Channel::Owner& owner, UniqueFd channel, pid_t pid, size_t index,
-                  uint64_t generation, std::optional<size_t> source_column)
-        : pid_(pid),
-          index_(index),
-          generation_(generation),
-          source_column_(source_column),
-          channel_(loop, std::move(channel), owner) {}
+    WorkerProcess(EventLoop& loop, Channel::Owner& owner, UniqueFd channel, Identity identity)
+        : identity_(identity), channel_(loop, std::move(channel), owner) {}
 
-    pid_t pid() const { return pid_; }
-    size_t index() const { return index_; }
-    // Its own in the source limits; none for a worker that an earlier program has started.
-    std::optional<size_t> source_column() const { return source_column_; }
-    uint64_t generation() const { return generation_; }
+    const Identity& identity() const { return identity_; }
+    pid_t pid() const { return identity_.pid; }
+    size_t index() const { return identity_.index; }
+    uint64_t generation() const { return identity_.generation; }
     State state() const { return state_; }
     Channel& channel() { return channel_; }
     Clock::time_point started_at() const { return started_at_; }
@@ -74,13 +75,10 @@ class WorkerProcess {
     void on_pong() { pings_unanswered_ = 0; }
 
   private:
-    pid_t pid_;
-    size_t index_;
-    uint64_t generation_;
-    std::optional<size_t> source_column_;
+    const Identity identity_;
     State state_ = State::Starting;
     int pings_unanswered_ = 0;
-    Clock::time_point started_at_ = Clock::now();
+    const Clock::time_point started_at_ = Clock::now();
     Channel channel_;
 };
 

@@ -64,7 +64,8 @@ TEST_CASE("configuration: printed and read again it prints the same", "[configur
         R"({"listen": ["127.0.0.1:8443", {"address": "[::1]:25", "site": "/srv/mail"}],
             "routes": {"Blog.Example.ORG.": "/srv/blog", "*.example.org": "/srv/x", "@tls": "/t"},
             "sites": "/srv/sites", "hello_timeout": "1500ms", "wait_for_site": "0s",
-            "access_log": "/var/log/a", "access_log_format": "json", "pending_max": 7})",
+            "access_log": "/var/log/a", "access_log_format": "json", "pending_max": 7,
+            "log_level": "debug", "metrics": "[::1]:9100"})",
         "p.json");
 
     REQUIRE(configuration.has_value());
@@ -96,7 +97,7 @@ TEST_CASE("configuration: unknown keys come with a hint", "[configuration]") {
           "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
           "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, "
           "source_sessions_max, source_connections_per_second_max, access_log, access_log_format, "
-          "workers, worker_timeout, user");
+          "workers, worker_timeout, user, log_level, metrics");
     CHECK(error_of(R"("routes": {})") == "p.json:2: routes: is given twice, first in line 1");
 }
 
@@ -120,7 +121,8 @@ TEST_CASE("configuration: values of a wrong type or out of bounds", "[configurat
           "p.json:2: sites: 'sites' is no absolute path, the absolute path of a directory is "
           "allowed");
     CHECK(error_of(R"("access_log": "log")") ==
-          "p.json:2: access_log: 'log' is no absolute path, \"stderr\" or an absolute path is "
+          "p.json:2: access_log: 'log' is no absolute path, \"stderr\", \"journal\" or an absolute "
+          "path is "
           "allowed");
     CHECK(error_of(R"("access_log_format": "xml")") ==
           "p.json:2: access_log_format: is 'xml', \"text\" or \"json\" is allowed");
