@@ -8,6 +8,7 @@
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
 #include "proxyd/access_lists.h"
+#include "proxyd/cidr_list.h"
 
 #include <chrono>
 #include <memory>
@@ -23,9 +24,6 @@ struct ProxyProtocol {
     bool is_from_all = false;  // true
     CidrList sources;          // a list: those that must have one, others may not
 
-    bool expects_header_from(const SocketAddress& source) const {
-        return is_from_all || (!sources.empty() && sources.contains(source));
-    }
     bool is_off() const { return !is_from_all && sources.empty(); }
 };
 
@@ -33,9 +31,9 @@ struct ListenerConfiguration {
     std::string address_text;              // as written: ":443"
     std::vector<SocketAddress> addresses;  // one, or both wildcards
     std::string site;                      // its own site directory; "" if routes decide
+    std::string place;                     // "file:line: listen[0]", for messages
+    AccessLists access;                    // who may come in there
     ProxyProtocol proxy_protocol;
-    std::string place;   // "file:line: listen[0]", for messages
-    AccessLists access;  // who may come in there
 };
 
 // Where clients go that offer an application protocol (ALPN).

@@ -55,12 +55,12 @@ class ListenerReader {
                 read_address(*address, member.value.line, path);
         } else if (member.key == "site") {
             listener_.site = reader_.absolute_path(member.value, path);
-        } else if (member.key == "proxy_protocol") {
-            read_proxy_protocol(member.value, path);
         } else if (member.key == "allow") {
             read_allow(reader_, member, path, listener_.access);
         } else if (member.key == "deny") {
             read_deny(reader_, member, path, listener_.access);
+        } else if (member.key == "proxy_protocol") {
+            read_proxy_protocol(member.value, path);
         } else {
             reader_.add_unknown_key(member, path, "a listener", ListenerKeys);
         }
@@ -130,10 +130,10 @@ void print_listeners(const Configuration& configuration, nlohmann::ordered_json&
     for (const ListenerConfiguration& listener : configuration.listeners) {
         nlohmann::ordered_json object = {{"address", listener.address_text}};
         if (!listener.site.empty()) object["site"] = listener.site;
+        print_access(listener.access, object);
         if (listener.proxy_protocol.is_from_all) object["proxy_protocol"] = true;
         if (!listener.proxy_protocol.sources.empty())
             object["proxy_protocol"] = listener.proxy_protocol.sources.texts();
-        print_access(listener.access, object);
         // What has nothing but an address is printed as one.
         if (object.size() == 1) object = listener.address_text;
         out["listen"].push_back(std::move(object));

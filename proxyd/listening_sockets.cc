@@ -38,7 +38,7 @@ Result<UniqueFd> bind_socket(const SocketAddress& address, bool is_first) {
 }
 
 Result<void> bind_missing(ListeningAddress& listening, size_t count) {
-    while (listening.sockets.size() < count) {
+    while (!listening.is_passed && listening.sockets.size() < count) {
         const bool is_first = listening.sockets.empty();
         Result<UniqueFd> socket =
             bind_socket(is_first ? listening.requested : listening.address, is_first);
@@ -109,7 +109,7 @@ ListeningAddresses bind_listening_sockets(const Configuration& configuration,
 
 Result<void, std::string> start_listening(const Configuration& configuration,
                                           ListeningAddresses& addresses) {
-    // The kernel would hold silent clients back.
+    // The kernel would hold clients back that wait for the server to speak.
     const bool serves_silent = std::ranges::any_of(
         configuration.routes, [](const auto& route) { return route.key == "@silent"; });
     for (ListeningAddress& listening : addresses) {

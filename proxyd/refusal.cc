@@ -50,8 +50,7 @@ Wording wording_of(Refusal refusal) {
             return {DecodeError, SshProtocolError, "400 Bad Request",
                     "ask for a name, not for an IP address"};
         case Refusal::Forbidden:
-            return {AccessDenied, HostNotAllowed, "403 Forbidden",
-                    "your address may not come here"};
+            return {AccessDenied, HostNotAllowed, "403 Forbidden", "not from your address"};
         case Refusal::TooLate:
             return {DecodeError, SshProtocolError, "408 Request Timeout",
                     "the request did not come in time"};

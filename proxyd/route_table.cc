@@ -81,7 +81,7 @@ RouteMatch RouteTable::find(std::string_view name, Protocol protocol, DecisionTr
     if (!has_names(protocol)) {
         if (trace != nullptr)
             trace->add("default", "*", StepOutcome::Skip,
-                       "default: not for clients of protocols without names");
+                       "route *: only for protocols that have names");
         return {};
     }
     if (const Route* found = find_exact("*", RouteRule::Default, trace))

@@ -74,16 +74,18 @@ Session::~Session() {
 }
 
 Session::Progress Session::begin() {
-    const ProxyProtocol* const proxies = entrance_.proxy_protocol;
-    if (proxies == nullptr || !proxies->expects_header_from(client_)) return come_in();
-    change_state(State::AwaitingProxyHeader);
-    return look_at_proxy_header(0);
+    const ProxyProtocol& proxies = entrance_.proxy_protocol;
+    if (proxies.is_from_all || proxies.sources.contains(client_)) {
+        change_state(State::AwaitingProxyHeader);
+        return look_at_proxy_header(0);
+    }
+    return come_in();
 }
 
-// Once it is known who the client is: whether it may come in at all.
+// From here on client_ is who it will be: whether it may come in at all.
 Session::Progress Session::come_in() {
-    const bool was_proxied = state_ == State::AwaitingProxyHeader;
-    if (was_proxied) change_state(State::AwaitingHello);
+    hello_at_ = state_ == State::AwaitingProxyHeader ? Clock::now() : accepted_at_;
+    change_state(State::AwaitingHello);
     const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
     if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
     switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
@@ -95,15 +97,16 @@ Session::Progress Session::come_in() {
         case SourceVerdict::TooFast:
             return turn_away(Refusal::Limit, "source_connections_per_second_max");
     }
-    if (decision.is_open()) return look_at_hello(0);
-    hello_at_ = was_proxied ? Clock::now() : accepted_at_;
-    return enter_site(decision.match);
+    if (!decision.is_open()) return enter_site(decision.match);
+    hello_at_.reset();
+    return look_at_hello(0);
 }
 
 // Rejects a client that must not cost anything: it is told why if it has said already what it
 // speaks, and nobody waits until it has read that. What it has sent is taken first, since unread
 // input would turn the close into a reset.
 Session::Progress Session::turn_away(Refusal refusal, std::string_view reason) {
+    hello_at_.reset();
     if (const auto bytes = socket_.peek(services_.peek_buffer, 0)) {
         protocol_ = recognise_protocol(*bytes).value_or(Protocol::Unknown);
         if (protocol_ == Protocol::Http2) http2_stream_ = stream_of(parse_hello(protocol_, *bytes));
@@ -165,7 +168,7 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
     const Bytes bytes = *seen;
 
     auto protocol = recognise_protocol(bytes);
-    if (entrance_.proxy_protocol != nullptr && !entrance_.proxy_protocol->is_off()) {
+    if (!entrance_.proxy_protocol.is_off()) {
         const auto is_header = begins_with_proxy_header(bytes);
         if (is_header == true) return refuse(Refusal::Malformed, "proxy_header_untrusted");
         if (!is_header) protocol.reset();

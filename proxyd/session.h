@@ -60,8 +60,8 @@ struct SessionServices {
 struct Entrance {
     SocketAddress address;  // of the listener
     Route site;             // the listener's own site; its site_directory is "" without one
-    const AccessLists* access = nullptr;            // who may come in; null: everybody
-    const ProxyProtocol* proxy_protocol = nullptr;  // null: nobody sends headers
+    const AccessLists* access = nullptr;  // who may come in; null: everybody
+    ProxyProtocol proxy_protocol;
 };
 
 class Session : public IntrusiveHook {

@@ -83,10 +83,10 @@ Wrong = [
     ('{"listen": [":8443", {"address": ":25", "site": "/run/mail"}]}', f"1: {Nowhere}"),
     (with_key("hello_timeuot", '"10s"'), "4: hello_timeuot: is not a key of proxyd, did you mean 'hello_timeout'?"),
     (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
-     "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
+     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, source_sessions_max, "
      "source_connections_per_second_max, access_log, access_log_format"),
     (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, alpn, sites, '
-     "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
+     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, source_sessions_max, "
      "source_connections_per_second_max, access_log, access_log_format"),
     (with_key("listen", '[":8080"]'), "4: listen: is given twice, first in line 2"),
     # Listeners
@@ -237,7 +237,7 @@ def test_print_config_fills_in_the_defaults_and_is_a_configuration(workspace):
     assert json.loads(first.stdout) == {
         "listen": [":443", {"address": "[::1]:25", "site": "/run/mail"}],
         "routes": {"a.example.org": "/run/a", "*.b.example.org": "/run/b", "@tls": "/run/t", "*": "/run/d"},
-        "sites": "/run/sites", "hello_bytes_max": 32768, "hello_timeout": "10s", "silent_after": "2s", "wait_for_site": "90s",
+        "sites": "/run/sites", "hello_bytes_max": 32768, "hello_timeout": "10s", "wait_for_site": "90s",
         "pending_max": 1000, "sessions_max": 10000, "source_sessions_max": 1000,
         "source_connections_per_second_max": 10000, "access_log": "stderr", "access_log_format": "text"}
     workspace.write_configuration(first.stdout)
