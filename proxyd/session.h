@@ -61,7 +61,7 @@ struct Entrance {
     SocketAddress address;  // of the listener
     Route site;             // the listener's own site; its site_directory is "" without one
     const AccessLists* access = nullptr;  // who may come in; null: everybody
-    ProxyProtocol proxy_protocol = {};
+    ProxyProtocol proxy_protocol{};
 };
 
 class Session : public IntrusiveHook {
