@@ -114,7 +114,7 @@ class Session : public IntrusiveHook {
     Protocol protocol_ = Protocol::Unknown;
     Hello hello_;
     std::string offending_name_;
-    std::string route_key_;
+    std::string_view route_key_;  // lives as long as the routes
     RouteRule rule_ = RouteRule::Default;
     Site* site_ = nullptr;  // where it waits, or what took it; not to be used after that
 
