@@ -287,14 +287,14 @@ TEST_CASE("a listener's lists come first, then its site", "[decision]") {
 
 TEST_CASE("random clients of random configurations go where the documents say", "[decision]") {
     Draw draw(20261120);
+    EventLoop loop;
+    DirectoryWatch watch(loop);
     size_t traced_steps = 0;
     for (int round = 0; round < 150; round++) {
         const test::TemporaryDirectory temporary;
         const DrawnConfiguration configuration = draw.configuration(temporary.path());
         for (const std::string& site : configuration.sites)
             std::filesystem::create_directories(std::filesystem::path(temporary.path()) / site);
-        EventLoop loop;
-        DirectoryWatch watch(loop);
         SitesDirectory sites(loop, watch, temporary.path());
         REQUIRE(sites.open().has_value());
         const RouteTable table(configuration.routes, &sites, configuration.alpn);
