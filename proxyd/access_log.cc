@@ -4,18 +4,23 @@
 #include "base/daemon/log.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <limits.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
-#include <iterator>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <cassert>
+#include <cstring>
 #include <utility>
 
 namespace proxyd {
 namespace {
 
 constexpr size_t PendingBytesMax = 64 * 1024;
+constexpr size_t EntriesPerCall = 64;
+// Many entries may lie in the journal's queue (the kernel's default has room for some fifty).
+constexpr int JournalBufferBytes = 8 * 1024 * 1024;
 
 bool is_regular_file(BorrowedFd file) {
     struct stat status;
@@ -30,144 +35,194 @@ std::string_view next_piece(std::string_view rest) {
     return rest.substr(0, line_end == rest.npos ? PIPE_BUF : line_end + 1);
 }
 
-void append_field(std::string& line, std::string_view key, std::string_view value) {
-    line.append(" ").append(key).append("=");
-    if (value.empty())
-        line += '-';
-    else
-        append_escaped(line, value);
-}
-
-void append_field(std::string& line, std::string_view key, std::optional<int64_t> value) {
-    if (value)
-        fmt::format_to(std::back_inserter(line), " {}={}", key, *value);
-    else
-        line.append(" ").append(key).append("=-");
-}
-
-nlohmann::ordered_json text_or_null(std::string_view text) {
-    if (text.empty() || text == "-") return nullptr;
-    return text;
-}
-
-// A name may be any bytes, and JSON text is UTF-8: so it is escaped as in the text log.
-nlohmann::ordered_json escaped_or_null(std::string_view raw) {
-    std::string text;
-    append_escaped(text, raw);
-    return text_or_null(text);
-}
-
-nlohmann::ordered_json number_or_null(std::optional<int64_t> number) {
-    if (!number) return nullptr;
-    return *number;
+Result<UniqueFd> connect_to_journal(const char* path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof(address.sun_path)) return Unexpected{Errno{ENAMETOOLONG}};
+    strcpy(address.sun_path, path);
+    UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket.is_open() ||
+        connect(socket.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
+                sizeof(address)) != 0)
+        return Unexpected{Errno::last()};
+    // As much as we may: the first works for root only.
+    const int bytes = JournalBufferBytes;
+    if (setsockopt(socket.borrow().number(), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) !=
+        0)
+        setsockopt(socket.borrow().number(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    return socket;
 }
 
 }  // namespace
 
-std::string_view verdict_word(Verdict verdict) {
-    switch (verdict) {
-        case Verdict::HandedOver:
-            return "handed_over";
-        case Verdict::Rejected:
-            return "rejected";
-        case Verdict::Closed:
-            return "closed";
-        case Verdict::TimedOut:
-            return "timed_out";
-    }
-    return "?";
+AccessLogKind access_log_kind(const Configuration& configuration) {
+    return configuration.access_log == "journal" ? AccessLogKind::Journal : AccessLogKind::Lines;
 }
 
-AccessLog::AccessLog(UniqueFd file, AccessLogFormat format)
-    : file_(std::move(file)), is_file_(is_regular_file(file_)), format_(format) {}
-
-Result<AccessLog> AccessLog::create(const Configuration& configuration, bool may_create) {
-    if (configuration.access_log == "stderr") {
-        UniqueFd standard_error = UniqueFd::adopt(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
-        if (!standard_error.is_open()) return Unexpected{Errno::last()};
-        return AccessLog(std::move(standard_error), configuration.access_log_format);
-    }
+Result<UniqueFd> open_access_log(const Configuration& configuration, bool may_create,
+                                 const char* journal_socket_path) {
+    if (access_log_kind(configuration) == AccessLogKind::Journal)
+        return connect_to_journal(journal_socket_path);
     // O_NONBLOCK: a named pipe without a reader is an error (ENXIO), not a reason to wait.
     const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | (may_create ? O_CREAT : 0);
-    UniqueFd file = UniqueFd::adopt(open(configuration.access_log.c_str(), flags, 0640));
+    UniqueFd file = UniqueFd::adopt(configuration.access_log == "stderr"
+                                        ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)
+                                        : open(configuration.access_log.c_str(), flags, 0640));
     if (!file.is_open()) return Unexpected{Errno::last()};
-    return AccessLog(std::move(file), configuration.access_log_format);
+    return file;
 }
+
+AccessLog::AccessLog(UniqueFd file, AccessLogKind kind, AccessLogFormat format)
+    : file_(std::move(file)), kind_(kind), format_(format), is_file_(is_regular_file(file_)) {}
 
 void AccessLog::add(const AccessRecord& record) {
-    counts_[static_cast<size_t>(record.verdict)]++;
+    assert(statistics_ != nullptr);
+    count(record);
+    time_.clear();
+    append_time(time_);
+    const bool needs_json = follower_ != nullptr || format_ == AccessLogFormat::Json;
+    json_.clear();
+    if (needs_json) append_json_line(json_, time_, record);
+    if (has_room())
+        append(record);
+    else
+        lose_lines(1);
+    if (follower_ != nullptr) follower_->on_access_line(json_);
+}
+
+bool AccessLog::has_room() {
     if (pending_.size() >= PendingBytesMax) flush();
-    if (pending_.size() >= PendingBytesMax) {
-        lines_lost_++;
+    return pending_.size() < PendingBytesMax;
+}
+
+void AccessLog::count(const AccessRecord& record) {
+    counts_[static_cast<size_t>(record.verdict)]++;
+    statistics_->count_session(record.verdict, record.reason);
+    if (record.hello_us) statistics_->add_timing(Timing::Hello, *record.hello_us);
+    if (!record.handoff_us) return;
+    if (record.verdict == Verdict::HandedOver)
+        statistics_->add_timing(Timing::Handoff, *record.handoff_us);
+    if (record.has_waited_for_site) statistics_->add_timing(Timing::SiteWait, *record.handoff_us);
+}
+
+// The journal has its own time, so its lines of text have none.
+void AccessLog::append(const AccessRecord& record) {
+    const bool is_json = format_ == AccessLogFormat::Json;
+    if (kind_ == AccessLogKind::Lines) {
+        if (is_json)
+            pending_ += json_;
+        else
+            append_text_line(pending_, time_, record);
         return;
     }
-    if (format_ == AccessLogFormat::Json)
-        add_json(record);
-    else
-        add_text(record);
-}
-
-void AccessLog::add_text(const AccessRecord& record) {
-    SocketAddress::Text client, listener;
-    append_time(pending_);
-    pending_ += " access";
-    append_field(pending_, "id", record.id);
-    append_field(pending_, "client", record.client.format(client));
-    append_field(pending_, "listener", record.listener.format(listener));
-    append_field(pending_, "protocol", protocol_word(record.protocol));
-    append_field(pending_, "name", record.name);
-    append_field(pending_, "alpn", record.alpn);
-    append_field(pending_, "route", record.route);
-    append_field(pending_, "site", record.site_directory);
-    if (!record.site_socket.empty()) {
-        pending_ += '/';
-        append_escaped(pending_, record.site_socket);
-    }
-    append_field(pending_, "verdict", verdict_word(record.verdict));
-    append_field(pending_, "reason", record.reason);
-    append_field(pending_, "hello_us", record.hello_us);
-    append_field(pending_, "handoff_us", record.handoff_us);
-    pending_ += '\n';
-}
-
-void AccessLog::add_json(const AccessRecord& record) {
-    SocketAddress::Text client, listener;
-    std::string time;
-    append_time(time);
-    nlohmann::ordered_json line;
-    line["time"] = time;
-    line["id"] = record.id;
-    line["client"] = text_or_null(record.client.format(client));
-    line["listener"] = text_or_null(record.listener.format(listener));
-    line["protocol"] = text_or_null(protocol_word(record.protocol));
-    line["name"] = escaped_or_null(record.name);
-    line["alpn"] = escaped_or_null(record.alpn);
-    line["route"] = text_or_null(record.route);
-    std::string site(record.site_directory);
-    if (!record.site_socket.empty()) site.append("/").append(record.site_socket);
-    line["site"] = text_or_null(site);
-    line["verdict"] = verdict_word(record.verdict);
-    line["reason"] = text_or_null(record.reason);
-    line["hello_us"] = number_or_null(record.hello_us);
-    line["handoff_us"] = number_or_null(record.handoff_us);
-    pending_ += line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-    pending_ += '\n';
+    message_.clear();
+    if (!is_json) append_text_line(message_, "", record);
+    std::string_view message = is_json ? json_ : message_;
+    message.remove_suffix(1);
+    const size_t bytes_before = pending_.size();
+    append_journal_entry(pending_, message, record);
+    entry_bytes_.push_back(pending_.size() - bytes_before);
 }
 
 void AccessLog::flush() {
+    if (pending_.empty()) return;
+    if (kind_ == AccessLogKind::Lines)
+        flush_lines();
+    else
+        flush_journal();
+}
+
+void AccessLog::flush_lines() {
     std::string_view rest = pending_;
     while (!rest.empty() && (is_file_ || takes_bytes_now(file_))) {
         const std::string_view piece = is_file_ ? rest : next_piece(rest);
-        const ssize_t written = write(file_.borrow().number(), piece.data(), piece.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0 && errno == EAGAIN) break;
-        // A full disk, or a reader that has gone, loses lines, not connections.
-        rest.remove_prefix(written < 0 ? rest.size() : static_cast<size_t>(written));
+        const ssize_t written =
+            end_torn_line() ? write(file_.borrow().number(), piece.data(), piece.size()) : -1;
+        if (written > 0) {
+            begins_torn_ = piece[static_cast<size_t>(written) - 1] != '\n';
+            rest.remove_prefix(static_cast<size_t>(written));
+            if (rest.empty()) on_all_written();
+        } else if (errno == EAGAIN) {
+            break;
+        } else if (errno != EINTR) {
+            // A full disk, or a reader that has gone, loses lines, not connections.
+            on_trouble(errno);
+            file_is_torn_ = file_is_torn_ || begins_torn_;
+            begins_torn_ = false;
+            lose_lines(static_cast<uint64_t>(std::count(rest.begin(), rest.end(), '\n')));
+            rest = {};
+        }
     }
     pending_.erase(0, pending_.size() - rest.size());
-    if (!pending_.empty() || lines_lost_ == 0) return;
-    log_warning("{} lines of the access log are lost: its reader did not keep up",
-                std::exchange(lines_lost_, 0));
+}
+
+// A disk that was full has cut a line: what comes now must not become part of it.
+bool AccessLog::end_torn_line() {
+    if (file_is_torn_ && write(file_.borrow().number(), "\n", 1) == 1) file_is_torn_ = false;
+    return !file_is_torn_;
+}
+
+void AccessLog::flush_journal() {
+    size_t done = 0, bytes_done = 0;  // entries
+    while (done < entry_bytes_.size()) {
+        std::array<iovec, EntriesPerCall> pieces;
+        std::array<mmsghdr, EntriesPerCall> messages{};
+        const size_t count = std::min(EntriesPerCall, entry_bytes_.size() - done);
+        char* at = pending_.data() + bytes_done;
+        for (size_t i = 0; i < count; i++) {
+            pieces[i] = {at, entry_bytes_[done + i]};
+            messages[i].msg_hdr.msg_iov = &pieces[i];
+            messages[i].msg_hdr.msg_iovlen = 1;
+            at += pieces[i].iov_len;
+        }
+        const int sent = sendmmsg(file_.borrow().number(), messages.data(),
+                                  static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0) {
+            for (int i = 0; i < sent; i++)
+                bytes_done += pieces[static_cast<size_t>(i)].iov_len;
+            done += static_cast<size_t>(sent);
+            if (done == entry_bytes_.size()) on_all_written();
+        } else if (errno == EAGAIN || errno == ENOBUFS) {
+            break;
+        } else if (errno != EINTR) {
+            on_trouble(errno);
+            lose_lines(entry_bytes_.size() - done);
+            bytes_done = pending_.size();
+            done = entry_bytes_.size();
+        }
+    }
+    pending_.erase(0, bytes_done);
+    entry_bytes_.erase(entry_bytes_.begin(),
+                       entry_bytes_.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+void AccessLog::lose_lines(uint64_t lines) {
+    lines_lost_ += lines;
+    statistics_->access_lines_lost.add(lines);
+}
+
+void AccessLog::on_trouble(int error) {
+    if (std::exchange(has_told_of_trouble_, true)) return;
+    log_error("access log: {}; lines are lost", errno_text(error));
+}
+
+void AccessLog::on_all_written() {
+    const uint64_t lost = std::exchange(lines_lost_, 0);
+    if (std::exchange(has_told_of_trouble_, false))
+        log_warning("access log: {} lines lost, it is written again", lost);
+    else if (lost > 0)
+        log_warning("access log: {} lines lost: its reader did not keep up", lost);
+}
+
+void AccessLog::replace(UniqueFd file) {
+    flush();
+    if (std::exchange(begins_torn_, false)) {
+        pending_.erase(0, pending_.find('\n') + 1);
+        lose_lines(1);
+    }
+    file_ = std::move(file);
+    is_file_ = is_regular_file(file_);
+    file_is_torn_ = false;
 }
 
 }  // namespace proxyd

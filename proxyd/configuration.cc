@@ -26,6 +26,7 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"sites", read_sites},
     {"hello_bytes_max", read_hello_bytes_max},
     {"hello_timeout", read_hello_timeout},
+    {"silent_after", read_silent_after},
     {"wait_for_site", read_wait_for_site},
     {"pending_max", read_pending_max},
     {"sessions_max", read_sessions_max},
@@ -33,6 +34,11 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"source_connections_per_second_max", read_source_connections_per_second_max},
     {"access_log", read_access_log},
     {"access_log_format", read_access_log_format},
+    {"workers", read_workers},
+    {"worker_timeout", read_worker_timeout},
+    {"user", read_user},
+    {"log_level", read_log_level},
+    {"metrics", read_metrics},
 });
 // clang-format on
 
@@ -85,6 +91,8 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
     Configuration configuration;
     configuration.file = file;
     configuration.access_log_place = fmt::format("{}: access_log", file);
+    configuration.user_place = fmt::format("{}: user", file);
+    configuration.workers = default_workers();
     ConfigurationReader reader(file);
     read_document(reader, *document, configuration);
     ConfigurationErrors errors = reader.take_errors();
@@ -98,6 +106,7 @@ std::string print_configuration(const Configuration& configuration) {
     print_routes(configuration, out);
     print_limits(configuration, out);
     print_logs(configuration, out);
+    print_processes(configuration, out);
     return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -4,9 +4,11 @@
 // described in docs/CONFIGURATION.md. Reading it touches nothing but the file itself.
 #pragma once
 
+#include "base/daemon/log.h"
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
 #include "proxyd/access_lists.h"
+#include "proxyd/cidr_list.h"
 
 #include <chrono>
 #include <memory>
@@ -17,12 +19,21 @@
 
 namespace proxyd {
 
+// Which clients have a PROXY protocol header in front of their hello.
+struct ProxyProtocol {
+    bool is_from_all = false;  // true
+    CidrList sources;          // a list: those that must have one, others may not
+
+    bool is_off() const { return !is_from_all && sources.empty(); }
+};
+
 struct ListenerConfiguration {
     std::string address_text;              // as written: ":443"
     std::vector<SocketAddress> addresses;  // one, or both wildcards
     std::string site;                      // its own site directory; "" if routes decide
     std::string place;                     // "file:line: listen[0]", for messages
     AccessLists access;                    // who may come in there
+    ProxyProtocol proxy_protocol;
 };
 
 // Where clients go that offer an application protocol (ALPN).
@@ -47,15 +58,28 @@ struct RouteConfiguration {
 
 enum class AccessLogFormat { Text, Json };
 
+// Where metrics are served over HTTP; nowhere if `text` is "".
+struct MetricsAddress {
+    std::string text;       // as written: "127.0.0.1:9100"
+    std::string place;      // "file:line: metrics"
+    SocketAddress address;  // of loopback; none if there is a path
+    std::string path;       // of a Unix socket, or ""
+};
+
 struct Configuration {
     std::string file;
     std::vector<ListenerConfiguration> listeners;
     std::vector<RouteConfiguration> routes;
-    std::vector<AlpnRouteConfiguration> alpn;  // for all names, also those without a route
-    std::string sites;                         // "" if not given
-    std::string sites_place;                   // "file:line: sites"
+    size_t workers = 1;      // set when the file is read: as many as there are processors, up to 4
+    std::string user;        // of the workers; "" for the default
+    std::string user_place;  // "file:line: user"
+    std::chrono::milliseconds worker_timeout{30'000};  // 0: none
+    std::vector<AlpnRouteConfiguration> alpn;          // for all names, also those without a route
+    std::string sites;                                 // "" if not given
+    std::string sites_place;                           // "file:line: sites"
     size_t hello_bytes_max = 32768;
     std::chrono::milliseconds hello_timeout{10'000};
+    std::chrono::milliseconds silent_after{2'000};
     std::chrono::milliseconds wait_for_site{10'000};
     size_t pending_max = 1000;
     size_t sessions_max = 10'000;
@@ -64,6 +88,8 @@ struct Configuration {
     std::string access_log = "stderr";
     std::string access_log_place;  // "file:line: access_log"
     AccessLogFormat access_log_format = AccessLogFormat::Text;
+    LogLevel log_level = LogLevel::Notice;
+    MetricsAddress metrics;
 };
 
 // All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".

@@ -47,6 +47,8 @@ void read_hello_bytes_max(ConfigurationReader& reader, const JsonMember& member,
                           Configuration& configuration);
 void read_hello_timeout(ConfigurationReader& reader, const JsonMember& member,
                         Configuration& configuration);
+void read_silent_after(ConfigurationReader& reader, const JsonMember& member,
+                       Configuration& configuration);
 void read_wait_for_site(ConfigurationReader& reader, const JsonMember& member,
                         Configuration& configuration);
 void read_pending_max(ConfigurationReader& reader, const JsonMember& member,
@@ -64,6 +66,19 @@ void read_access_log(ConfigurationReader& reader, const JsonMember& member,
                      Configuration& configuration);
 void read_access_log_format(ConfigurationReader& reader, const JsonMember& member,
                             Configuration& configuration);
+void read_log_level(ConfigurationReader& reader, const JsonMember& member,
+                    Configuration& configuration);
+void read_metrics(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
 void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
+
+// configuration_processes.cc
+size_t default_workers();
+void read_workers(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
+void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
+                         Configuration& configuration);
+void read_user(ConfigurationReader& reader, const JsonMember& member, Configuration& configuration);
+void print_processes(const Configuration& configuration, nlohmann::ordered_json& out);
 
 }  // namespace proxyd

@@ -1,35 +1,25 @@
 // SPDX-License-Identifier: MIT
 //
-// Listener: accepts clients at one listening socket. The sockets are opened before any worker is
-// there and given to it.
+// Listener: accepts clients at one listening socket (listening_sockets.h), in a worker.
 #pragma once
 
 #include "base/daemon/event_loop.h"
-#include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
-#include "proxyd/configuration.h"
 #include "proxyd/session.h"
+#include "proxyd/statistics.h"
 
 #include <string>
-#include <vector>
 
 namespace proxyd {
 
+// A worker's share of a listening address.
 struct ListeningSocket {
     UniqueFd socket;
     SocketAddress address;  // with the port that the kernel chose, if it was to choose
     std::string site;       // the listener's own site directory, or ""
-    std::string place;      // "file:line: listen[0]", for messages
     const AccessLists* access = nullptr;  // the listener's, in the configuration
+    ProxyProtocol proxy_protocol;
 };
-
-// Binds all that can be bound, and adds a message ("file:line: listen[0]: cannot listen on ...")
-// for each that can't.
-std::vector<ListeningSocket> bind_listening_sockets(const Configuration& configuration,
-                                                    std::vector<std::string>& problems);
-
-// From then on clients are let in. The error is such a message.
-Result<void, std::string> start_listening(const std::vector<ListeningSocket>& sockets);
 
 class Listener {
   public:
@@ -39,6 +29,7 @@ class Listener {
         virtual bool make_room() = 0;
         virtual void on_accepted(UniqueFd connection, const SocketAddress& client,
                                  const Entrance& entrance) = 0;
+        virtual void on_accept_pause(AcceptPause cause) = 0;
 
       protected:
         ~Owner() = default;
@@ -58,7 +49,7 @@ class Listener {
     void on_readable() noexcept;
     void on_pause_over() noexcept;
     Accepted accept_one();
-    void pause(std::string_view why);
+    void pause(AcceptPause cause, std::string_view why);
 
     UniqueFd socket_;
     const Entrance entrance_;

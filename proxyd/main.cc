@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// proxyd: reads its configuration, opens the listening sockets, and runs a worker.
+// proxyd: the command line; all else is the supervisor's.
+#include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
-#include "proxyd/configuration.h"
-#include "proxyd/worker.h"
+#include "proxyd/generation.h"
+#include "proxyd/inherited_sockets.h"
+#include "proxyd/supervisor.h"
+#include "proxyd/upgrade.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +25,6 @@
 namespace proxyd {
 namespace {
 
-enum ExitCode { Fine = 0, SystemRefused = 1, WrongUse = 2 };
-
 constexpr std::array<Option, 5> Options = {{
     {"config", "FILE", "the configuration (default: /etc/proxyd/proxyd.json)"},
     {"check-config", "", "say what is wrong with the configuration, and end"},
@@ -40,19 +41,6 @@ constexpr Command ProxydCommand = {
 int fail(ExitCode code, std::string_view text) {
     fmt::print(stderr, "proxyd: {}\n", text);
     return code;
-}
-
-Result<std::string> read_file(const std::string& path) {
-    const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file.is_open()) return Unexpected{Errno::last()};
-    std::string text;
-    std::array<char, 65536> buffer;
-    for (;;) {
-        const ssize_t size = read(file.borrow().number(), buffer.data(), buffer.size());
-        if (size < 0) return Unexpected{Errno::last()};
-        if (size == 0) return text;
-        text.append(buffer.data(), static_cast<size_t>(size));
-    }
 }
 
 // Whoever starts us with descriptors 0 to 2 closed would find what we open next in their place, and
@@ -73,84 +61,17 @@ void raise_descriptor_limit() {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Site directories may come later; but a typing error looks the same.
-std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration) {
-    std::vector<std::string> warnings;
-    for (const SitePlace& site : places_of_sites(configuration)) {
-        struct stat status;
-        const bool is_there = stat(site.directory.c_str(), &status) == 0;
-        if (is_there && !S_ISDIR(status.st_mode)) errno = ENOTDIR;
-        if (!is_there || !S_ISDIR(status.st_mode))
-            warnings.push_back(fmt::format("{}: {}: {}; clients wait until it is there", site.place,
-                                           site.directory, errno_text(errno)));
-    }
-    return warnings;
-}
-
-void add_sites_problem(const Configuration& configuration, std::vector<std::string>& problems) {
-    if (configuration.sites.empty()) return;
-    const UniqueFd sites =
-        UniqueFd::adopt(open(configuration.sites.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!sites.is_open()) problems.push_back(unreadable_sites(configuration, Errno::last()));
-}
-
-Result<AccessLog> open_access_log(const Configuration& configuration,
-                                  std::vector<std::string>& problems) {
-    // No new file for a start that has failed already.
-    Result<AccessLog> log = AccessLog::create(configuration, problems.empty());
-    if (!log && (problems.empty() || log.error().number != ENOENT))
-        problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
-                                       configuration.access_log, errno_text(log.error().number)));
-    return log;
-}
-
-int fail_at_places(const std::vector<std::string>& problems) {
+int fail_at_places(ExitCode code, const Problems& problems) {
     for (const std::string& problem : problems)
         fmt::print(stderr, "{}\n", problem);
-    return SystemRefused;
+    return code;
 }
-
-// Owns the worker and turns signals into calls.
-class Daemon {
-  public:
-    Daemon(const Configuration& configuration, AccessLog access_log, SourceLimits& source_limits)
-        : worker_(loop_, configuration, std::move(access_log), source_limits, 0),
-          terminate_(loop_, *this, SIGTERM),
-          interrupt_(loop_, *this, SIGINT),
-          hangup_(loop_, *this, SIGHUP),
-          user_signal_(loop_, *this, SIGUSR1) {}
-
-    int run(std::vector<ListeningSocket> sockets) {
-        if (const auto prepared = worker_.prepare(); !prepared)
-            return fail_at_places({prepared.error()});
-        if (const auto listening = start_listening(sockets); !listening)
-            return fail_at_places({listening.error()});
-        worker_.start(std::move(sockets));
-        log_notice("ready: version {}, process {}", PROXYD_VERSION, getpid());
-        loop_.run();
-        worker_.log_summary();
-        return Fine;
-    }
-
-  private:
-    void on_stop() noexcept { worker_.stop(); }
-    void on_unused_signal() noexcept {
-        log_notice("neither reload (SIGHUP) nor reopening the log (SIGUSR1) is there yet");
-    }
-
-    EventLoop loop_;
-    Worker worker_;
-    SignalWatcher<&Daemon::on_stop> terminate_;
-    SignalWatcher<&Daemon::on_stop> interrupt_;
-    SignalWatcher<&Daemon::on_unused_signal> hangup_;
-    SignalWatcher<&Daemon::on_unused_signal> user_signal_;
-};
 
 // What a start would say of the files that it needs, without taking anything.
 int check(const Configuration& configuration) {
-    std::vector<std::string> problems;
+    Problems problems;
     add_sites_problem(configuration, problems);
-    if (!problems.empty()) return fail_at_places(problems);
+    if (!problems.empty()) return fail_at_places(SystemRefused, problems);
     for (const std::string& warning : warnings_of_missing_sites(configuration))
         fmt::print(stderr, "{} (a warning)\n", warning);
     fmt::print("{}: fine, listeners: {}, routes: {}\n", configuration.file,
@@ -158,24 +79,19 @@ int check(const Configuration& configuration) {
     return Fine;
 }
 
-int serve(const Configuration& configuration) {
+int serve(std::string file, Program program) {
     signal(SIGPIPE, SIG_IGN);  // a log whose reader has gone is no reason to die
+    auto inherited = take_inherited_state();
+    if (!inherited) return fail(SystemRefused, inherited.error());
+    ListeningAddresses passed;
+    if (!inherited->has_value()) {
+        auto sockets = adopt_inherited_sockets();
+        if (!sockets) return fail_at_places(SystemRefused, sockets.error());
+        passed = listening_addresses_of(*std::move(sockets));
+    }
     raise_descriptor_limit();
-    std::vector<std::string> problems;
-    std::vector<ListeningSocket> sockets = bind_listening_sockets(configuration, problems);
-    add_sites_problem(configuration, problems);
-    Result<AccessLog> access_log = open_access_log(configuration, problems);
-    if (!problems.empty() || !access_log) return fail_at_places(problems);
-    for (const std::string& warning : warnings_of_missing_sites(configuration))
-        log_warning("{}", warning);
-    Result<SourceLimits> source_limits = SourceLimits::create(
-        SourceLimits::ColumnsUsual,
-        {configuration.source_sessions_max, configuration.source_connections_per_second_max});
-    if (!source_limits)
-        return fail(SystemRefused, fmt::format("cannot get shared memory: {}",
-                                               errno_text(source_limits.error().number)));
-    Daemon daemon(configuration, *std::move(access_log), *source_limits);
-    return daemon.run(std::move(sockets));
+    Supervisor supervisor(std::move(file), std::move(program));
+    return supervisor.run(*std::move(inherited), std::move(passed));
 }
 
 int run(int argc, char** argv) {
@@ -195,22 +111,15 @@ int run(int argc, char** argv) {
                     fmt::format("unknown argument '{}', see proxyd --help", line->positional[0]));
 
     const std::string file(line->last("config", "/etc/proxyd/proxyd.json"));
-    const Result<std::string> text = read_file(file);
-    if (!text)
-        return fail(SystemRefused,
-                    fmt::format("{}: cannot be read: {}", file, errno_text(text.error().number)));
+    if (!line->has("print-config") && !line->has("check-config"))
+        return serve(file, Program::current(argc, argv));
+    const auto text = read_configuration_text(file);
+    if (!text) return fail_at_places(SystemRefused, text.error());
     const auto configuration = parse_configuration(*text, file);
-    if (!configuration) {
-        for (const std::string& error : configuration.error())
-            fmt::print(stderr, "{}\n", error);
-        return WrongUse;
-    }
-    if (line->has("print-config")) {
-        fmt::print("{}\n", print_configuration(*configuration));
-        return Fine;
-    }
+    if (!configuration) return fail_at_places(WrongUse, configuration.error());
     if (line->has("check-config")) return check(*configuration);
-    return serve(*configuration);
+    fmt::print("{}\n", print_configuration(*configuration));
+    return Fine;
 }
 
 }  // namespace

@@ -145,6 +145,8 @@ HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t fam
                 break;
             default:  // ECONNREFUSED, EPIPE: this one is dead, and the next has its place
                 outcome = better(outcome, HandoffOutcome::Refused);
+                log_info("site {}: {} has nobody any more who has it open", directory_,
+                         sender.file_name());
                 senders_.erase(senders_.begin() + static_cast<ptrdiff_t>(next_sender_));
                 needs_reading_ = true;  // its successor may have come without an event of its own
                 if (senders_.empty()) without_senders_ = HandoffOutcome::Refused;
@@ -209,6 +211,7 @@ void Site::read_directory() {
         subscription_.stop();
     }
     senders_ = std::move(senders);
+    log_debug("site {}: read for port {}, sockets: {}", directory_, port_, senders_.size());
 }
 
 void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file_port,
@@ -233,6 +236,7 @@ void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file
         if ((status.st_mode & S_IWOTH) != 0 && !std::exchange(has_told_of_world_writable_, true))
             log_warning("{}/{} is world-writable: everybody here can inject connections",
                         directory_, file_name);
+        log_info("site {}: {} is there", directory_, file_name);
         senders.push_back(
             std::make_unique<Sender>(*this, file_name, status, *std::move(socket), label));
         return;

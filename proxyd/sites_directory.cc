@@ -61,6 +61,7 @@ void SitesDirectory::read_all() {
     for_each_entry(directory_, [this](const char* name, unsigned char type) {
         if (is_site_name(name) && is_directory_entry(directory_, name, type)) names_.insert(name);
     });
+    log_info("sites: {} is read, sites in it: {}", path_, names_.size());
 }
 
 void SitesDirectory::on_change(std::string_view name) {
@@ -70,7 +71,7 @@ void SitesDirectory::on_change(std::string_view name) {
         if (const auto opened = open(); !opened) {
             log_error("sites: {}: {}", path_, errno_text(opened.error().number));
             subscription_.stop();
-            retry_.start(RetryInterval);
+            retry_until_open();
         }
         return;
     }
@@ -79,13 +80,18 @@ void SitesDirectory::on_change(std::string_view name) {
         names_.insert(entry);
     else
         names_.erase(entry);
+    log_debug("sites: {}/{} has changed, sites there: {}", path_, entry, names_.size());
+}
+
+void SitesDirectory::retry_until_open() {
+    retry_.start(RetryInterval);
 }
 
 void SitesDirectory::on_retry() noexcept {
     if (open())
         log_notice("sites: {} is back", path_);
     else
-        retry_.start(RetryInterval);
+        retry_until_open();
 }
 
 }  // namespace proxyd

@@ -23,6 +23,8 @@ class SitesDirectory {
     // Reads the directory. Fails if it can't be opened or watched. If it goes away later, there are
     // no sites until it comes back.
     Result<void> open();
+    // There are no sites until it can be opened.
+    void retry_until_open();
 
     // Looks, now and then, whether the path still leads to the same directory: no event tells that
     // a link was turned or a parent moved.

@@ -14,6 +14,7 @@ namespace {
 // Descriptors that are not for clients: logs, loop, listeners, and reading a site directory.
 constexpr size_t DescriptorsKept = 16;
 constexpr size_t SitesMax = 4096;
+constexpr auto LogRetryTime = std::chrono::seconds(1);
 
 size_t descriptor_limit() {
     rlimit limit{};
@@ -27,14 +28,20 @@ size_t affordable_sessions() {
     return limit > 2 * DescriptorsKept ? limit - DescriptorsKept - limit / 4 : 4;
 }
 
+// A limit for all workers together, divided among them.
+size_t share(size_t limit, size_t workers) {
+    return (limit + workers - 1) / workers;
+}
+
 }  // namespace
 
-Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog access_log,
-               SourceLimits& source_limits, size_t source_column)
+Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResources resources)
     : loop_(loop),
       configuration_(configuration),
+      sessions_max_(share(configuration.sessions_max, configuration.workers)),
       sessions_affordable_(affordable_sessions()),
-      access_log_(std::move(access_log)),
+      access_log_(std::move(resources.access_log)),
+      statistics_(resources.statistics),
       directory_watch_(loop),
       sites_directory_(configuration.sites.empty()
                            ? std::nullopt
@@ -46,16 +53,31 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, AccessLog ac
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),
       peek_buffer_(configuration.hello_bytes_max),
-      services_{loop,      configuration, routes_,      sites_,        clients_,     access_log_,
-                sessions_, expendable_,   peek_buffer_, source_limits, source_column},
-      before_wait_(loop, *this) {}
+      services_{loop,
+                configuration,
+                routes_,
+                sites_,
+                clients_,
+                access_log_,
+                statistics_,
+                sessions_,
+                expendable_,
+                peek_buffer_,
+                resources.run_number,
+                share(configuration.pending_max, configuration.workers),
+                resources.source_limits,
+                resources.source_column},
+      log_retry_(loop, *this),
+      before_wait_(loop, *this) {
+    access_log_.count_in(statistics_);
+}
 
 std::string unreadable_sites(const Configuration& configuration, Errno why) {
     return fmt::format("{}: cannot read {}: {}", configuration.sites_place, configuration.sites,
                        errno_text(why.number));
 }
 
-Result<void, std::string> Worker::prepare() {
+Result<void, std::string> Worker::prepare(bool is_replacement) {
     if (!directory_watch_.is_open() || !clients_.is_open())
         return Unexpected{
             std::string("proxyd: cannot make an inotify instance or an epoll set: too many "
@@ -63,31 +85,34 @@ Result<void, std::string> Worker::prepare() {
     if (!sites_directory_) return {};
     const auto opened = sites_directory_->open();
     if (opened) return {};
+    if (is_replacement) {
+        log_error("{}", unreadable_sites(configuration_, opened.error()));
+        sites_directory_->retry_until_open();
+        return {};
+    }
     return Unexpected{unreadable_sites(configuration_, opened.error())};
 }
 
 void Worker::start(std::vector<ListeningSocket> sockets) {
-    if (sessions_affordable_ < configuration_.sessions_max)
-        log_notice(
-            "there are descriptors for {} sessions at once (RLIMIT_NOFILE), less than sessions_max",
-            sessions_affordable_);
-    for (ListeningSocket& socket : sockets) {
-        SocketAddress::Text text;
-        log_notice("listening on {}", socket.address.format(text));
+    for (ListeningSocket& socket : sockets)
         listeners_.push_back(std::make_unique<Listener>(loop_, std::move(socket), *this));
-    }
 }
 
-void Worker::stop() {
-    if (is_stopping_) {
-        sessions_.for_each([](Session& session) { session.give_up("stopping"); });
-        loop_.stop();
-        return;
-    }
-    is_stopping_ = true;
+void Worker::drain() {
+    is_draining_ = true;
     for (const auto& listener : listeners_)
         listener->stop();
-    log_notice("stopping, with {} sessions in hand", sessions_.size());
+    listeners_.clear();
+}
+
+void Worker::end_now() {
+    drain();
+    sessions_.for_each([](Session& session) { session.give_up("stopping"); });
+    loop_.stop();
+}
+
+void Worker::replace_access_log(UniqueFd file) {
+    access_log_.replace(std::move(file));
 }
 
 Explanation Worker::explain(const ExplainRequest& request) const {
@@ -97,21 +122,13 @@ Explanation Worker::explain(const ExplainRequest& request) const {
     return proxyd::explain(request, routes_, entrances);
 }
 
-void Worker::log_summary() {
-    access_log_.flush();
-    log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
-               session_count_, access_log_.count(Verdict::HandedOver),
-               access_log_.count(Verdict::Rejected), access_log_.count(Verdict::Closed),
-               access_log_.count(Verdict::TimedOut), loop_.wakeups());
-}
-
 // Whoever is being refused already, or has kept its hello to itself for longest, goes first. At
 // sessions_max, when most of all sessions wait for sites, the oldest one at the site where most
 // wait goes: clients of a site that is down must not keep those of others out. Short of descriptors
 // alone, those who wait are kept, and the next clients wait in the kernel's queue.
 bool Worker::make_room() {
     const size_t count = sessions_.size();
-    const size_t most = configuration_.sessions_max;
+    const size_t most = sessions_max_;
     if (count < std::min(most, sessions_affordable_)) return true;
     Session* oldest = expendable_.front();
     const size_t waiting_for_sites = count - expendable_.size();
@@ -125,9 +142,13 @@ bool Worker::make_room() {
 
 void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
                          const Entrance& entrance) {
-    session_count_++;
+    statistics_.accepted.add(1);
     Session& session = sessions_.add(services_, std::move(connection), client, entrance);
     finish_if_done(session, session.begin());
+}
+
+void Worker::on_accept_pause(AcceptPause cause) {
+    statistics_.count_accept_pause(cause);
 }
 
 void Worker::on_client_event(uint64_t key, uint32_t epoll_events) {
@@ -158,7 +179,9 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 
 void Worker::on_before_wait() noexcept {
     access_log_.flush();
-    if (is_stopping_ && sessions_.size() == 0) loop_.stop();
+    if (is_draining_ && sessions_.size() == 0) loop_.stop();
+    if (access_log_.has_pending() && !log_retry_.is_active()) log_retry_.start(LogRetryTime);
+    statistics_.count_log_lines(take_log_line_counts());
 }
 
 }  // namespace proxyd

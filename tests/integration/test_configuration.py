@@ -14,7 +14,9 @@ from support.processes import DeadlineSeconds, program, run_proxyd
 from support.workspace import Port
 
 AddressForms = '":443", "192.0.2.1:443" or "[2001:db8::1]:443"'
-AccessLogForms = '"stderr" or an absolute path'
+AccessLogForms = '"stderr", "journal" or an absolute path'
+LevelForms = '"error", "warning", "notice", "info" or "debug"'
+MetricsForms = '"127.0.0.1:9100", "[::1]:9100" or "unix:/run/proxyd/metrics.sock"'
 Routes = {"*": "/run/site"}
 Directory = "the absolute path of a directory"
 RouteValue = f"{Directory} or an object with 'site'"
@@ -70,7 +72,7 @@ def route(key, value_text='"/run/site"'):
 
 Nowhere = "routes: is empty, and so is 'sites': there is nowhere to hand connections to from a listener " \
     "without a site of its own"
-RouteForms = 'a name, "*." before a name, "@tls", "@http" or "*" is allowed'
+RouteForms = 'a name, "*." before a name, a class such as "@tls" or "*" is allowed'
 
 Wrong = [
     # The document
@@ -128,12 +130,22 @@ Wrong = [
     (route("a.*.org"), "4: routes.a.*.org: has a '*' inside, only \"*\" and \"*.\" before a name are allowed"),
     (route("*.*.org"), f"4: routes.*.*.org: has a character that no name has (letters, digits, '-', '_' and '.' are allowed), {RouteForms}"),
     (route("@tsl"), "4: routes.@tsl: is not a protocol class, did you mean '@tls'?"),
-    (route("@gopher"), "4: routes.@gopher: is not a protocol class, allowed are @tls, @http"),
+    (route("@telnet9"), "4: routes.@telnet9: is not a protocol class, allowed are @tls, @http, @ssh, "
+     "@silent, @other"),
     # The rest
     (with_key("sites", '"sites"'), f"4: sites: 'sites' is no absolute path, {Directory} is allowed"),
     (with_key("sites", "{}"), f"4: sites: is an object, {Directory} is allowed"),
     (with_key("access_log", '"access.log"'), f"4: access_log: 'access.log' is no absolute path, {AccessLogForms} is allowed"),
     (with_key("access_log", "true"), f"4: access_log: is a boolean, {AccessLogForms} is allowed"),
+    (with_key("log_level", '"warn"'), f"4: log_level: is 'warn', {LevelForms} is allowed"),
+    (with_key("log_level", "3"), f"4: log_level: is a number, {LevelForms} is allowed"),
+    (with_key("metrics", "9100"), f"4: metrics: is a number, {MetricsForms} is allowed"),
+    (with_key("metrics", '"localhost:9100"'), f"4: metrics: 'localhost:9100' is no address, {MetricsForms} is allowed"),
+    *[(with_key("metrics", f'"{address}"'), f"4: metrics: '{address}' can be reached from other machines, and nobody "
+       f"is asked for a password there, {MetricsForms} is allowed")
+      for address in (":9100", "0.0.0.0:9100", "[::]:9100", "192.0.2.1:9100", "128.0.0.1:9100", "[2001:db8::1]:9100")],
+    *[(with_key("metrics", f'"unix:{path}"'), f"4: metrics: 'unix:{path}' has no absolute path of at most 107 bytes, "
+       f"{MetricsForms} is allowed") for path in ("", "metrics", "/" + 107 * "x")],
     (with_key("access_log_format", '"xml"'), '4: access_log_format: is \'xml\', "text" or "json" is allowed'),
     *count_errors("hello_bytes_max", 512, 65536),
     *count_errors("pending_max", 1, 1000000),
@@ -170,7 +182,9 @@ def test_all_errors_in_one_run(workspace):
 @pytest.mark.parametrize("key, values", [
     ("hello_bytes_max", ["512", "65536"]), ("pending_max", ["1", "1000000"]), ("sessions_max", ["1", "1000000"]),
     ("hello_timeout", ['"1ms"', '"1h"', '"60m"']), ("wait_for_site", ['"0s"', '"0ms"', '"3600s"']),
-    ("access_log_format", ['"text"', '"json"']), ("access_log", ['"stderr"', '"/var/log/access.log"'])])
+    ("log_level", ['"error"', '"warning"', '"notice"', '"info"', '"debug"']),
+    ("metrics", ['"127.0.0.1:9100"', '"127.1.2.3:1"', '"[::1]:9100"', '"unix:/run/metrics"']),
+    ("access_log_format", ['"text"', '"json"']), ("access_log", ['"stderr"', '"journal"', '"/var/log/access.log"'])])
 def test_what_is_allowed(workspace, key, values):
     for value in values:
         assert check(workspace, with_key(key, value)) == []

@@ -64,7 +64,8 @@ TEST_CASE("configuration: printed and read again it prints the same", "[configur
         R"({"listen": ["127.0.0.1:8443", {"address": "[::1]:25", "site": "/srv/mail"}],
             "routes": {"Blog.Example.ORG.": "/srv/blog", "*.example.org": "/srv/x", "@tls": "/t"},
             "sites": "/srv/sites", "hello_timeout": "1500ms", "wait_for_site": "0s",
-            "access_log": "/var/log/a", "access_log_format": "json", "pending_max": 7})",
+            "access_log": "/var/log/a", "access_log_format": "json", "pending_max": 7,
+            "log_level": "debug", "metrics": "[::1]:9100"})",
         "p.json");
 
     REQUIRE(configuration.has_value());
@@ -119,7 +120,8 @@ TEST_CASE("configuration: values of a wrong type or out of bounds", "[configurat
           "p.json:2: sites: 'sites' is no absolute path, the absolute path of a directory is "
           "allowed");
     CHECK(error_of(R"("access_log": "log")") ==
-          "p.json:2: access_log: 'log' is no absolute path, \"stderr\" or an absolute path is "
+          "p.json:2: access_log: 'log' is no absolute path, \"stderr\", \"journal\" or an absolute "
+          "path is "
           "allowed");
     CHECK(error_of(R"("access_log_format": "xml")") ==
           "p.json:2: access_log_format: is 'xml', \"text\" or \"json\" is allowed");
@@ -153,7 +155,7 @@ TEST_CASE("configuration: routes", "[configuration]") {
           "p.json:3: routes.A.B.: is given twice, first in line 2");
     CHECK(route_error_of(R"("a..b": "/1")") ==
           "p.json:2: routes.a..b: begins with a dot or has two in a row, a name, \"*.\" before a "
-          "name, \"@tls\", \"@http\" or \"*\" is allowed");
+          "name, a class such as \"@tls\" or \"*\" is allowed");
     CHECK(route_error_of(R"("a.*.b": "/1")") ==
           "p.json:2: routes.a.*.b: has a '*' inside, only \"*\" and \"*.\" before a name are "
           "allowed");

@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Starts proxyd, a web server behind it, and Prometheus; makes some requests, and asks Prometheus what
+# it knows of them. Everything lives in a temporary directory, and nothing stays behind.
+#
+# shellcheck disable=SC2317  # functions that traps and wait_for call are not unreachable
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+here=$(cd "$(dirname "$0")" && pwd)
+build=${1:-${PROXYD_BUILD:-$here/../../build/release}}
+DeadlineSeconds=30
+# An address of loopback that nobody else is likely to use, so that all ports are free.
+address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1))
+dir=
+groups=()
+
+fail() {
+    echo "run.sh: $*" >&2
+    exit 1
+}
+
+# start LOG COMMAND...: in a process group of its own.
+start() {
+    local log=$1
+    shift
+    setsid "$@" </dev/null >"$dir/$log" 2>&1 &
+    groups+=("$!")
+}
+
+# wait_for WHAT CONDITION...: looks again and again until the condition is true.
+wait_for() {
+    local what=$1 end=$((SECONDS + DeadlineSeconds))
+    shift
+    until "$@"; do
+        ((SECONDS < end)) || fail "waited $DeadlineSeconds s in vain for $what"
+        sleep 0.05
+    done
+}
+
+nobody_runs() {
+    local group
+    for group in "${groups[@]}"; do
+        if kill -0 -- "-$group" 2>/dev/null; then return 1; fi
+    done
+}
+
+finish() {
+    local status=$? group log
+    trap - EXIT
+    [[ -n $dir ]] || exit "$status"
+    for group in "${groups[@]}"; do kill -TERM -- "-$group" "$group" 2>/dev/null || true; done
+    wait
+    (wait_for "the end of all processes" nobody_runs) || status=1
+    if [[ $status -ne 0 ]]; then
+        for log in "$dir"/*.log; do printf '\n--- %s\n' "${log##*/}" && tail -n 20 "$log"; done >&2
+    fi
+    rm -rf "$dir"
+    exit "$status"
+}
+
+check_programs() {
+    local program
+    for program in "$build/bin/proxyd" "$build/bin/proxyrun" prometheus promtool /usr/bin/python3 curl; do
+        command -v "$program" >/dev/null || fail "there is no $program"
+    done
+    build=$(cd "$build" && pwd)
+}
+
+# The files of this example, with this run's places, and a second instead of 15 between two looks.
+make_directory() {
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-prometheus-XXXXXX")
+    mkdir -p "$dir/sites/files" "$dir/content"
+    echo "A page." >"$dir/content/index.html"
+    sed "s|@DIRECTORY@|$dir|; s|@ADDRESS@|$address|" "$here/proxyd.json" >"$dir/proxyd.json"
+    sed "s|127.0.0.1:9100|$address:9100|; s|15s|1s|" "$here/prometheus.yml" >"$dir/prometheus.yml"
+    cp "$here/alerts.yml" "$dir/"
+}
+
+client() { curl -q --noproxy '*' --silent --show-error --max-time "$DeadlineSeconds" "$@"; }
+
+request() {
+    client --output /dev/null --write-out "  %{http_code} for $1\n" --resolve "$1:8080:$address" "http://$1:8080/"
+}
+
+# value EXPRESSION: what Prometheus says to it; nothing as long as it knows nothing.
+value() {
+    client --get "http://$address:9090/api/v1/query" --data-urlencode "query=$1" | /usr/bin/python3 -c '
+import json, sys
+for result in json.load(sys.stdin)["data"]["result"]:
+    print(result["value"][1])'
+}
+
+is_ready() { client --output /dev/null --fail "http://$address:9090/-/ready" 2>/dev/null; }
+has_value() { [[ $(value "$1") == "$2" ]]; }
+
+show() {
+    wait_for "'$1' to be $2" has_value "$1" "$2"
+    printf '  %-76s %s\n' "$1" "$2"
+}
+
+check_programs
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+make_directory
+
+echo "What promtool says of the files:"
+promtool check config "$dir/prometheus.yml" | sed '/^$/d; s|^|  |'
+
+start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
+wait_for "proxyd to be ready" grep -q ' notice ready: ' "$dir/proxyd.log"
+start python.log "$build/bin/proxyrun" --site "$dir/sites/files" --port 8080=9080 -- \
+    /usr/bin/python3 -m http.server --bind 127.0.0.1 --directory "$dir/content" 9080
+wait_for "the site socket" compgen -G "$dir/sites/files/*.sock" >/dev/null
+start prometheus.log prometheus --config.file "$dir/prometheus.yml" --storage.tsdb.path "$dir/data" \
+    --web.listen-address "$address:9090"
+wait_for "Prometheus to be ready" is_ready
+
+echo
+echo "Requests through proxyd:"
+request files.example.test
+request files.example.test
+request nobody.example.test
+
+echo
+echo "What Prometheus knows a moment later:"
+show 'up{job="proxyd"}' 1
+show 'proxyd_sessions_total{verdict="handed_over",reason="exact_name"}' 2
+show 'proxyd_sessions_total{verdict="rejected",reason="no_route"}' 1
+show 'proxyd_handoff_seconds_count' 2
+show 'histogram_quantile(1, proxyd_handoff_seconds_bucket) < bool 1' 1
+show 'proxyd_config_last_reload_successful' 1
+echo
+echo "All of it: curl http://127.0.0.1:9100/metrics on a machine with this proxyd.json; docs/METRICS.md explains it."

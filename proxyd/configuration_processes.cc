@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/configuration_parts.h"
+#include "proxyd/configuration_values.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace proxyd {
+namespace {
+
+constexpr size_t WorkersMax = 64;
+constexpr size_t DefaultWorkersMax = 4;
+
+}  // namespace
+
+size_t default_workers() {
+    cpu_set_t processors;
+    CPU_ZERO(&processors);
+    if (sched_getaffinity(0, sizeof(processors), &processors) != 0) return 1;
+    return std::clamp<size_t>(static_cast<size_t>(CPU_COUNT(&processors)), 1, DefaultWorkersMax);
+}
+
+void read_workers(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration) {
+    reader.read_count(member, 1, WorkersMax, configuration.workers);
+}
+
+void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
+                         Configuration& configuration) {
+    reader.read_duration(member, std::chrono::milliseconds(0), configuration.worker_timeout);
+}
+
+void read_user(ConfigurationReader& reader, const JsonMember& member,
+               Configuration& configuration) {
+    constexpr std::string_view Allowed = "the name of a user";
+    const auto* text = reader.string_of(member.value, "user", Allowed);
+    if (text == nullptr) return;
+    if (text->empty() || text->find('\0') != text->npos)
+        reader.add_error(member.value.line, "user", "is '{}', {} is allowed", printable(*text),
+                         Allowed);
+    configuration.user = *text;
+    configuration.user_place = reader.place(member.value.line, "user");
+}
+
+void print_processes(const Configuration& configuration, nlohmann::ordered_json& out) {
+    out["workers"] = configuration.workers;
+    if (!configuration.user.empty()) out["user"] = configuration.user;
+    out["worker_timeout"] = format_duration(configuration.worker_timeout);
+}
+
+}  // namespace proxyd

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+//
+// The first socket of an address is bound without SO_REUSEPORT, which fails if anybody has the
+// address, a second proxyd of the same user included; with it from the beginning, that one would
+// get a share of the clients instead. The flag is set then, and the others are bound with it.
+#include "proxyd/listening_sockets.h"
+
+#include "base/daemon/log.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+namespace proxyd {
+namespace {
+
+constexpr int Backlog = 4096;  // the kernel cuts it at net.core.somaxconn
+
+bool set_option(BorrowedFd socket, int level, int option, int value) {
+    return setsockopt(socket.number(), level, option, &value, sizeof(value)) == 0;
+}
+
+Result<UniqueFd> bind_socket(const SocketAddress& address, bool is_first) {
+    UniqueFd socket = UniqueFd::adopt(
+        ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+    if (!socket.is_open()) return Unexpected{Errno::last()};
+    // Each family has its own socket, so that no IPv4 client ever appears as an IPv6 one.
+    if (!set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1) ||
+        (!is_first && !set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1)) ||
+        (address.family() == AF_INET6 && !set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1)) ||
+        bind(socket.borrow().number(), address.kernel_address(), address.kernel_length()) != 0 ||
+        (is_first && !set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1)))
+        return Unexpected{Errno::last()};
+    return socket;
+}
+
+Result<void> bind_missing(ListeningAddress& listening, size_t count) {
+    while (!listening.is_passed && listening.sockets.size() < count) {
+        const bool is_first = listening.sockets.empty();
+        Result<UniqueFd> socket =
+            bind_socket(is_first ? listening.requested : listening.address, is_first);
+        if (!socket) return Unexpected{socket.error()};
+        if (is_first) {
+            const auto local = SocketAddress::local_of(*socket);
+            listening.address = local ? *local : listening.requested;
+        }
+        listening.sockets.push_back(std::make_shared<const UniqueFd>(*std::move(socket)));
+        listening.is_listening = false;
+    }
+    return {};
+}
+
+std::string refused(std::string_view place, const SocketAddress& address, Errno why) {
+    SocketAddress::Text text;
+    return fmt::format("{}: cannot listen on {}: {}{}", place, address.format(text),
+                       errno_text(why.number),
+                       why.number == EACCES ? " (low ports need root, or the sysctl "
+                                              "net.ipv4.ip_unprivileged_port_start)"
+                                            : "");
+}
+
+// A machine without IPv6 still serves ":443".
+bool may_be_missing(const ListenerConfiguration& listener, const SocketAddress& address,
+                    Errno why) {
+    return listener.addresses.size() > 1 && address.family() == AF_INET6 &&
+           (why.number == EAFNOSUPPORT || why.number == EADDRNOTAVAIL);
+}
+
+ListeningAddress take_kept(ListeningAddresses& kept, const SocketAddress& address,
+                           size_t listener) {
+    ListeningAddress listening;
+    const auto found = std::ranges::find(kept, address, &ListeningAddress::requested);
+    if (found != kept.end()) {
+        listening = std::move(*found);
+        kept.erase(found);
+    }
+    listening.requested = address;
+    listening.listener = listener;
+    return listening;
+}
+
+}  // namespace
+
+ListeningAddresses bind_listening_sockets(const Configuration& configuration,
+                                          ListeningAddresses kept,
+                                          std::vector<std::string>& problems) {
+    ListeningAddresses all;
+    for (size_t i = 0; i < configuration.listeners.size(); i++) {
+        const ListenerConfiguration& listener = configuration.listeners[i];
+        for (const SocketAddress& address : listener.addresses) {
+            ListeningAddress listening = take_kept(kept, address, i);
+            const Result<void> bound = bind_missing(listening, configuration.workers);
+            if (bound) {
+                all.push_back(std::move(listening));
+            } else if (may_be_missing(listener, address, bound.error())) {
+                SocketAddress::Text text;
+                log_notice("{}: not listening on {}: {}", listener.place, address.format(text),
+                           errno_text(bound.error().number));
+            } else {
+                problems.push_back(refused(listener.place, address, bound.error()));
+            }
+        }
+    }
+    return all;
+}
+
+Result<void, std::string> start_listening(const Configuration& configuration,
+                                          ListeningAddresses& addresses) {
+    // The kernel would hold clients back that wait for the server to speak.
+    const bool serves_silent = std::ranges::any_of(
+        configuration.routes, [](const auto& route) { return route.key == "@silent"; });
+    for (ListeningAddress& listening : addresses) {
+        const ListenerConfiguration& listener = configuration.listeners[listening.listener];
+        for (const SharedSocket& socket : listening.sockets) {
+            // The hello is there when the client is accepted; a silent one comes a second later.
+            set_option(*socket, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+                       listener.site.empty() && !serves_silent ? 1 : 0);
+            if (!listening.is_listening && listen(socket->borrow().number(), Backlog) != 0)
+                return Unexpected{refused(listener.place, listening.address, Errno::last())};
+        }
+        listening.is_listening = true;
+    }
+    return {};
+}
+
+}  // namespace proxyd

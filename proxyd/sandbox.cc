@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// What a worker may still do once it has met a client. Landlock says which objects, seccomp which
+// calls; the second is needed for all that isn't a file, the first because seccomp can't look at a
+// path. A client's TCP socket could be disconnected and connected to somewhere else (connect(2),
+// AF_UNSPEC): Landlock refuses that where the kernel is 6.7 or newer.
+#include "proxyd/sandbox.h"
+
+#include "base/daemon/log.h"
+#include "base/posix/unique_fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/sockios.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+
+namespace proxyd {
+namespace {
+
+// Newer than the headers of Debian 12 (landlock(7); linux/landlock.h of Linux 6.12).
+struct LandlockRuleset {
+    uint64_t handled_access_fs;
+    uint64_t handled_access_net;
+    uint64_t scoped;
+};
+struct __attribute__((packed)) LandlockPathRule {
+    uint64_t allowed_access;
+    int32_t parent_fd;
+};
+constexpr uint64_t ReadDirectory = 1 << 3;
+constexpr uint64_t BindTcp = 1 << 0, ConnectTcp = 1 << 1;
+constexpr uint64_t AbstractUnixSockets = 1 << 0, Signals = 1 << 1;
+constexpr uint32_t QueryVersion = 1;
+constexpr int PathBeneath = 1;
+
+uint64_t file_accesses_of(long version) {
+    if (version >= 5) return (1 << 16) - 1;  // ... REFER, TRUNCATE, IOCTL_DEV
+    if (version >= 3) return (1 << 15) - 1;
+    if (version == 2) return (1 << 14) - 1;
+    return (1 << 13) - 1;
+}
+
+Unexpected<std::string> failed(std::string_view what, int number) {
+    return Unexpected{fmt::format("cannot enter the sandbox: {}: {}", what, errno_text(number))};
+}
+
+Result<void, std::string> enter_landlock() {
+    const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, QueryVersion);
+    if (version < 1) return {};  // a kernel before 5.13, or one that was told not to
+    LandlockRuleset rules{file_accesses_of(version), version >= 4 ? BindTcp | ConnectTcp : 0,
+                          version >= 6 ? AbstractUnixSockets | Signals : 0};
+    const size_t size = version >= 6 ? sizeof(rules) : version >= 4 ? 16 : 8;
+    const UniqueFd ruleset =
+        UniqueFd::adopt(static_cast<int>(syscall(SYS_landlock_create_ruleset, &rules, size, 0)));
+    if (!ruleset.is_open()) return failed("landlock_create_ruleset", errno);
+    const UniqueFd root = UniqueFd::adopt(open("/", O_PATH | O_CLOEXEC));
+    if (!root.is_open()) return failed("/", errno);
+    const LandlockPathRule rule{ReadDirectory, root.borrow().number()};
+    if (syscall(SYS_landlock_add_rule, ruleset.borrow().number(), PathBeneath, &rule, 0) != 0)
+        return failed("landlock_add_rule", errno);
+    if (syscall(SYS_landlock_restrict_self, ruleset.borrow().number(), 0) != 0)
+        return failed("landlock_restrict_self", errno);
+    return {};
+}
+
+#ifdef PROXYD_SANITIZED
+// A sanitizer's runtime makes calls of its own: they are written to the kernel's log and pass.
+constexpr uint32_t OnOtherCalls = SCMP_ACT_LOG;
+#else
+constexpr uint32_t OnOtherCalls = SCMP_ACT_KILL_PROCESS;
+#endif
+
+// clang-format off
+constexpr int AllowedCalls[] = {
+    // Clients and sites.
+    SCMP_SYS(accept4), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
+    SCMP_SYS(sendto), SCMP_SYS(close), SCMP_SYS(shutdown), SCMP_SYS(connect), SCMP_SYS(getsockname),
+    SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
+    // Waiting.
+    SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(poll),
+    SCMP_SYS(ppoll), SCMP_SYS(timerfd_settime), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+    SCMP_SYS(clock_nanosleep), SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield), SCMP_SYS(futex),
+    // Site directories; openat only to read them, see below.
+    SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(getdents64), SCMP_SYS(lseek),
+    SCMP_SYS(fcntl), SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch),
+    // Logs, the channel to main, inotify's events, libev's wake-ups.
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev),
+    // Memory.
+    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
+    // Signals, and the end: abort(3) sends itself SIGABRT.
+    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(getpid),
+    SCMP_SYS(gettid), SCMP_SYS(tgkill), SCMP_SYS(exit), SCMP_SYS(exit_group),
+    SCMP_SYS(getrandom), SCMP_SYS(rseq), SCMP_SYS(set_robust_list),
+};
+// clang-format on
+
+Result<void, std::string> enter_seccomp() {
+    const std::unique_ptr<void, decltype(&seccomp_release)> filter(seccomp_init(OnOtherCalls),
+                                                                   &seccomp_release);
+    if (!filter) return failed("seccomp_init", ENOMEM);
+    int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);  // done already
+    for (const int call : AllowedCalls)
+        if (error == 0) error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
+    const auto allow = [&](int call, unsigned argument, uint64_t mask, uint64_t value) {
+        if (error == 0)
+            error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 1,
+                                     SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, mask, value));
+    };
+    allow(SCMP_SYS(openat), 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY);
+    allow(SCMP_SYS(open), 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY);
+    allow(SCMP_SYS(socket), 0, UINT32_MAX, AF_UNIX);
+    allow(SCMP_SYS(ioctl), 1, UINT32_MAX, SIOCOUTQ);
+    allow(SCMP_SYS(mmap), 2, PROT_EXEC, 0);
+    allow(SCMP_SYS(mprotect), 2, PROT_EXEC, 0);
+    if (error == 0) error = seccomp_load(filter.get());
+    if (error != 0) return failed("seccomp", -error);
+    return {};
+}
+
+}  // namespace
+
+Result<void, std::string> enter_sandbox() {
+#ifndef PROXYD_SANITIZED
+    if (const auto entered = enter_landlock(); !entered) return entered;
+#endif
+    return enter_seccomp();
+}
+
+}  // namespace proxyd

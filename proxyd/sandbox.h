@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+//
+// Sandbox: what a worker may still do when the first client comes. Used by the worker, after
+// privileges.h and after everything is open.
+#pragma once
+
+#include "base/posix/result.h"
+
+#include <string>
+
+namespace proxyd {
+
+// From now on: no file can be opened, made or run, only directories can be listed; no TCP socket
+// bound or connected; no signal sent to others (landlock(7), as far as the kernel knows it); and
+// only the system calls that a worker needs (seccomp(2)): any other ends the process with SIGSYS.
+Result<void, std::string> enter_sandbox();
+
+}  // namespace proxyd

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+#include "proxyd/supervisor.h"
+
+#include "base/daemon/exit_code.h"
+#include "base/daemon/log.h"
+#include "proxyd/access_log.h"
+#include "proxyd/inherited_sockets.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace proxyd {
+namespace {
+
+constexpr auto TaskTimeMax = std::chrono::seconds(60);
+
+UniqueFd duplicate(BorrowedFd fd) {
+    return UniqueFd::adopt(fcntl(fd.number(), F_DUPFD_CLOEXEC, 3));
+}
+
+}  // namespace
+
+Supervisor::Supervisor(std::string configuration_file, Program program)
+    : configuration_file_(std::move(configuration_file)),
+      program_(std::move(program)),
+      workers_(loop_, *this),
+      service_(loop_, workers_),
+      task_late_(loop_, *this),
+      terminate_(loop_, *this, SIGTERM),
+      interrupt_(loop_, *this, SIGINT),
+      hangup_(loop_, *this, SIGHUP),
+      user_signal_1_(loop_, *this, SIGUSR1),
+      user_signal_2_(loop_, *this, SIGUSR2),
+      child_(loop_, *this, SIGCHLD) {}
+
+int Supervisor::run(std::optional<InheritedState> inherited, ListeningAddresses passed) {
+    let_signals_in();
+    const auto prepared =
+        workers_.prepare(inherited ? std::move(inherited->statistics) : UniqueFd());
+    if (!prepared) {
+        fmt::print(stderr, "proxyd: {}\n", prepared.error());
+        return SystemRefused;
+    }
+    if (inherited) {
+        adopt(*inherited);
+        begin(Task::Upgrade, std::move(inherited->configuration_text));
+    } else {
+        current_ = std::make_unique<Generation>();
+        current_->addresses = std::move(passed);
+        service_.begin();
+        begin(Task::Start, read_configuration_text(configuration_file_));
+    }
+    if (task_ == Task::None && current_ == nullptr) return exit_code_;
+    loop_.run();
+    if (current_ != nullptr && !is_trial_) log_summary();
+    return exit_code_;
+}
+
+// Until the workers of our own are ready, those of the program before us go on: a generation
+// without a configuration.
+void Supervisor::adopt(InheritedState& inherited) {
+    is_trial_ = inherited.is_trial;
+    if (!is_trial_) service_.begin();
+    current_ = std::make_unique<Generation>();
+    current_->number = last_generation_ = inherited.generation;
+    current_->addresses = std::move(inherited.addresses);
+    current_->text = inherited.configuration_text;
+    current_->configuration.metrics.text = inherited.metrics_address;
+    current_->metrics_socket = std::move(inherited.metrics_socket);
+    workers_.set_last_run_number(inherited.run_number);
+    workers_.adopt(std::move(inherited.workers), current_->number);
+}
+
+void Supervisor::reload(Done done) {
+    if (task_ != Task::None) {
+        reload_next_.push_back(std::move(done));
+        return;
+    }
+    task_done_.push_back(std::move(done));
+    begin(Task::Reload, read_configuration_text(configuration_file_));
+}
+
+void Supervisor::begin(Task task, Result<std::string, Problems> text) {
+    task_ = task;
+    if (task == Task::Reload) service_.busy("reloading");
+    exit_code_ = SystemRefused;
+    if (!text) return give_next_up(text.error());
+    auto configuration = parse_configuration(*text, configuration_file_);
+    if (!configuration) {
+        exit_code_ = WrongUse;
+        return give_next_up(configuration.error());
+    }
+    const Problems unnamed = match_inherited_sockets(current_->addresses, *configuration);
+    if (!unnamed.empty()) {
+        exit_code_ = WrongUse;
+        return give_next_up(unnamed);
+    }
+    auto next = prepare_generation(++last_generation_, *std::move(text), *std::move(configuration),
+                                   current_.get());
+    if (!next) return give_next_up(next.error());
+    next_ = *std::move(next);
+    task_late_.start(TaskTimeMax);
+    if (const auto started = workers_.start(*next_); !started)
+        give_next_up(
+            {fmt::format("cannot start a worker: {}", errno_text(started.error().number))});
+}
+
+void Supervisor::on_generation_ready() {
+    if (is_trial_) {
+        exit_code_ = Fine;
+        workers_.kill_all();
+        return;
+    }
+    put_next_in_force();
+}
+
+void Supervisor::put_next_in_force() {
+    std::vector<SocketAddress> new_addresses;
+    for (const ListeningAddress& listening : next_->addresses)
+        if (!listening.is_listening) new_addresses.push_back(listening.address);
+    if (const auto listening = start_listening(next_->configuration, next_->addresses); !listening)
+        return give_next_up({listening.error()});
+    if (const auto serving = serve_metrics(); !serving) return give_next_up({serving.error()});
+
+    current_ = std::move(next_);
+    workers_.put_in_force(*current_);
+    set_log_level(current_->configuration.log_level);
+    for (const std::string& warning : warnings_of_missing_sites(current_->configuration))
+        log_warning("{}", warning);
+    for (const SocketAddress& address : new_addresses) {
+        SocketAddress::Text text;
+        log_notice("listening on {}", address.format(text));
+    }
+    configured_at_ = std::chrono::system_clock::now();
+    finish_task({});
+}
+
+// At the address of the next generation, if that is another one.
+Result<void, std::string> Supervisor::serve_metrics() {
+    const MetricsAddress& address = next_->configuration.metrics;
+    if (!next_->metrics_socket.is_open()) {
+        if (address.text.empty()) metrics_.reset();
+        return {};
+    }
+    auto metrics = MetricsHttp::create(loop_, duplicate(next_->metrics_socket), *this);
+    if (!metrics)
+        return Unexpected{fmt::format("{}: cannot serve at {}: {}", address.place, address.text,
+                                      errno_text(metrics.error().number))};
+    metrics_ = *std::move(metrics);
+    return {};
+}
+
+// Everything stays as it is; or ends, if there is nothing yet.
+void Supervisor::give_next_up(Problems problems) {
+    if (next_ != nullptr) {
+        workers_.give_up(*next_);
+        next_.reset();
+    }
+    finish_task(problems);
+}
+
+void Supervisor::finish_task(const Problems& problems) {
+    task_late_.stop();
+    const Task task = std::exchange(task_, Task::None);
+    if (problems.empty()) exit_code_ = Fine;
+    if (!problems.empty() && (task == Task::Start || is_trial_)) {
+        for (const std::string& problem : problems)
+            fmt::print(stderr, "{}\n", problem);
+        current_.reset();
+        stop_loop();
+        return;
+    }
+    if (task != Task::Start) exit_code_ = Fine;
+    report_task(task, problems);
+    service_.ready(status_text(task, !problems.empty()));
+    for (const Done& done : std::exchange(task_done_, {}))
+        if (done) done(problems);
+    if (stop_requests_ == 0) begin_next_task();
+}
+
+void Supervisor::report_task(Task task, const Problems& problems) {
+    const std::string_view what = task == Task::Start    ? "ready"
+                                  : task == Task::Reload ? "reload"
+                                                         : "upgrade";
+    Tries& tries = task == Task::Reload ? reloads_ : upgrades_;
+    if (task == Task::Reload) is_last_reload_successful_ = problems.empty();
+    if (!problems.empty()) {
+        tries.failures++;
+        for (const std::string& problem : problems)
+            log_error("{}", problem);
+        log_error("{} failed, everything goes on as before", what);
+        return;
+    }
+    if (task != Task::Start) tries.successes++;
+    if (task == Task::Reload)
+        log_notice("reloaded: {}", current_->configuration.file);
+    else
+        log_notice("{}: version {}, process {}, workers {}",
+                   task == Task::Start ? "ready" : "upgraded", PROXYD_VERSION, getpid(),
+                   current_->configuration.workers);
+}
+
+std::string Supervisor::status_text(Task last_task, bool has_failed) const {
+    return fmt::format("serving: version {}, workers {}{}", PROXYD_VERSION,
+                       current_->configuration.workers,
+                       !has_failed                 ? ""
+                       : last_task == Task::Reload ? "; the last reload failed"
+                                                   : "; the last upgrade failed");
+}
+
+void Supervisor::begin_next_task() {
+    if (!upgrade_next_.empty()) {
+        for (Done& done : std::exchange(upgrade_next_, {}))
+            upgrade(std::move(done));
+    } else if (!reload_next_.empty()) {
+        task_done_ = std::exchange(reload_next_, {});
+        begin(Task::Reload, read_configuration_text(configuration_file_));
+    }
+}
+
+void Supervisor::on_task_late() noexcept {
+    if (trial_)
+        kill(trial_->pid, SIGKILL);
+    else
+        give_next_up({fmt::format("the new workers were not ready in {} s", TaskTimeMax.count())});
+}
+
+void Supervisor::upgrade(Done done) {
+    if (task_ != Task::None) {
+        upgrade_next_.push_back(std::move(done));
+        return;
+    }
+    task_ = Task::Upgrade;
+    service_.busy("upgrading");
+    task_done_.push_back(std::move(done));
+    Result<std::string, Problems> text = read_configuration_text(configuration_file_);
+    if (!text) return finish_task(text.error());
+    current_->text = *std::move(text);  // the trial and the new program are to read the same
+    Result<Trial> trial = start_trial(program_, state_to_pass());
+    if (!trial)
+        return finish_task(
+            {fmt::format("cannot try {}: {}", program_.path, errno_text(trial.error().number))});
+    trial_ = *std::move(trial);
+    task_late_.start(TaskTimeMax);
+}
+
+void Supervisor::on_trial_end(int status) {
+    const Trial trial = *std::exchange(trial_, std::nullopt);
+    task_late_.stop();
+    if (stop_requests_ > 0) return finish_task({"stopping"});
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return become_the_new_program();
+    Problems problems = trial.lines();
+    problems.push_back(fmt::format("the trial of {} {}", program_.path, end_text(status)));
+    finish_task(problems);
+}
+
+void Supervisor::become_the_new_program() {
+    log_notice("upgrade: the trial of {} succeeded", program_.path);
+    const Errno why = become(program_, state_to_pass());
+    finish_task({fmt::format("cannot execute {}: {}", program_.path, errno_text(why.number))});
+}
+
+StateToPass Supervisor::state_to_pass() {
+    StateToPass state{.configuration_text = current_->text,
+                      .addresses = current_->addresses,
+                      .workers = {},
+                      .metrics_address = current_->configuration.metrics.text,
+                      .metrics_socket = std::nullopt,
+                      .control_path = "",
+                      .control_socket = std::nullopt,
+                      .statistics = workers_.statistics().memory(),
+                      .generation = last_generation_,
+                      .run_number = workers_.last_run_number()};
+    for (const auto& worker : workers_.workers())
+        state.workers.push_back({worker->pid(), worker->index(), worker->identity().statistics_slot,
+                                 worker->channel().socket()});
+    if (current_->metrics_socket.is_open()) state.metrics_socket = current_->metrics_socket;
+    return state;
+}
+
+void Supervisor::on_child() noexcept {
+    int status;
+    if (trial_ && waitpid(trial_->pid, &status, WNOHANG) == trial_->pid) on_trial_end(status);
+    workers_.reap();
+}
+
+void Supervisor::on_worker_message(WorkerProcess&, const nlohmann::json&) {}
+
+void Supervisor::on_worker_lost(WorkerProcess&, const std::string&) {}
+
+void Supervisor::on_no_worker_left() {
+    if (stop_requests_ > 0 || is_trial_) stop_loop();
+}
+
+// The first time sessions in hand are finished; the second time they are given up; the third time
+// nobody is asked any more.
+void Supervisor::on_stop() noexcept {
+    stop_requests_++;
+    if (trial_) kill(trial_->pid, SIGKILL);
+    if (next_ != nullptr) give_next_up({"stopping"});
+    if (stop_requests_ == 1) {
+        log_notice("stopping");
+        service_.stopping();
+        workers_.drain_all();
+    } else if (stop_requests_ == 2) {
+        workers_.end_all();
+    } else {
+        workers_.kill_all();
+    }
+}
+
+void Supervisor::on_reopen() noexcept {
+    Result<UniqueFd> log = open_access_log(current_->configuration, true);
+    if (!log) {
+        log_error("{}: cannot open {}: {}; the old one goes on",
+                  current_->configuration.access_log_place, current_->configuration.access_log,
+                  errno_text(log.error().number));
+        return;
+    }
+    current_->access_log = *std::move(log);
+    for (const auto& worker : workers_.workers())
+        worker->channel().send({{"do", "access_log"}}, duplicate(current_->access_log));
+    log_notice("reopened the access log");
+}
+
+std::string Supervisor::metrics_text() {
+    ServiceState service;
+    service.version = PROXYD_VERSION;
+    service.started_at = started_at_;
+    service.worker_restarts = workers_.restart_count();
+    service.reloads = reloads_;
+    service.upgrades = upgrades_;
+    service.is_last_reload_successful = is_last_reload_successful_;
+    service.configured_at = configured_at_;
+    for (const auto& worker : workers_.workers()) {
+        if (worker->state() == WorkerProcess::State::Serving) {
+            service.workers_serving++;
+            service.workers.push_back(process_figures(worker->pid()));
+        } else if (worker->state() == WorkerProcess::State::Draining) {
+            service.workers_draining++;
+        }
+    }
+    return prometheus_text(workers_.statistics().snapshot(), service);
+}
+
+void Supervisor::log_summary() {
+    remove_metrics_socket(current_->configuration.metrics);
+    const StatisticsSnapshot counted = workers_.statistics().snapshot();
+    log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
+               counted.accepted, counted.sessions(Verdict::HandedOver),
+               counted.sessions(Verdict::Rejected), counted.sessions(Verdict::Closed),
+               counted.sessions(Verdict::TimedOut), workers_.wakeups_of_ended());
+}
+
+}  // namespace proxyd

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//
+// The worker's side of worker_process.h. The process is a copy of main: of what main had open only
+// the worker's share stays, and none of main's objects is used or destroyed any more.
+#include "base/daemon/log.h"
+#include "proxyd/sandbox.h"
+#include "proxyd/worker.h"
+#include "proxyd/worker_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace proxyd {
+namespace {
+
+// libev's own signal handling belongs to main's loop still.
+UniqueFd make_terminate_signal() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    return UniqueFd::adopt(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// Owns the worker, and does what main says.
+class WorkerMain final : public Channel::Owner {
+  public:
+    WorkerMain(const WorkerSetup& setup, UniqueFd channel, AccessLog access_log,
+               std::vector<ListeningSocket> sockets)
+        : setup_(setup),
+          sockets_(std::move(sockets)),
+          worker_(loop_, setup.generation.configuration,
+                  {std::move(access_log), setup.run_number, setup.source_limits,
+                   setup.source_column, setup.statistics.keep_only(setup.statistics_slot)}),
+          channel_(loop_, std::move(channel), *this),
+          terminate_signal_(make_terminate_signal()),
+          terminate_(loop_, *this) {
+        if (terminate_signal_.is_open()) terminate_.start(terminate_signal_);
+    }
+
+    void run() {
+        if (const auto prepared = prepare(); !prepared) {
+            channel_.send({{"is", "failed"}, {"why", prepared.error()}});
+            return;
+        }
+        channel_.send({{"is", "ready"}});
+        loop_.run();
+        worker_.flush_log();
+        channel_.send({{"is", "ended"}, {"wakeups", loop_.wakeups()}});
+    }
+
+  private:
+    Result<void, std::string> prepare() {
+        if (const auto dropped = drop_privileges(setup_.generation.user); !dropped) return dropped;
+        const time_t now = 0;
+        tm ignored;
+        gmtime_r(&now, &ignored);  // reads the time zone's file, once
+        if (const auto prepared = worker_.prepare(setup_.is_replacement); !prepared)
+            return prepared;
+        return enter_sandbox();
+    }
+
+    void on_message(Channel&, const nlohmann::json& message, UniqueFd descriptor) override {
+        const std::string what = message.value("do", "");
+        if (what == "go")
+            worker_.start(std::move(sockets_));
+        else if (what == "drain")
+            on_drain();
+        else if (what == "end_now")
+            worker_.end_now();
+        else if (what == "ping")
+            channel_.send({{"is", "pong"}});
+        else if (what == "access_log")
+            worker_.replace_access_log(std::move(descriptor));
+    }
+
+    // Main has died. Whoever starts proxyd anew needs the addresses, so we leave them.
+    void on_channel_end(Channel&) override {
+        if (!worker_.is_draining())
+            log_error("the supervisor has gone: no more clients are accepted");
+        on_drain();
+    }
+
+    // Once is enough: the descriptor is left unread.
+    void on_terminate() noexcept {
+        terminate_.stop();
+        channel_.send({{"is", "draining"}});
+        on_drain();
+    }
+
+    void on_drain() noexcept {
+        sockets_.clear();
+        worker_.drain();
+    }
+
+    const WorkerSetup& setup_;
+    std::vector<ListeningSocket> sockets_;  // until "go"
+    EventLoop loop_;
+    Worker worker_;
+    Channel channel_;
+    UniqueFd terminate_signal_;
+    ReadWatcher<&WorkerMain::on_terminate> terminate_;
+};
+
+// A worker has the sockets of its own number, and those of workers that an earlier configuration
+// had and this one hasn't: nobody else would take the clients that the kernel gives to them. Where
+// there are fewer sockets than workers, since the service manager has opened them, it shares one.
+std::vector<ListeningSocket> own_sockets(const WorkerSetup& setup) {
+    std::vector<ListeningSocket> sockets;
+    for (const ListeningAddress& listening : setup.generation.addresses)
+        for (size_t i = setup.index % listening.sockets.size(); i < listening.sockets.size();
+             i += setup.generation.configuration.workers)
+            sockets.push_back(
+                {UniqueFd::adopt(listening.sockets[i]->borrow().number()), listening.address,
+                 setup.generation.configuration.listeners[listening.listener].site,
+                 &setup.generation.configuration.listeners[listening.listener].access,
+                 setup.generation.configuration.listeners[listening.listener].proxy_protocol});
+    return sockets;
+}
+
+void close_all_but(std::vector<int> kept) {
+    std::sort(kept.begin(), kept.end());
+    unsigned first = STDERR_FILENO + 1;
+    for (const int fd : kept) {
+        const auto number = static_cast<unsigned>(fd);
+        if (number < first) continue;
+        if (number > first) close_range(first, number - 1, 0);
+        first = number + 1;
+    }
+    close_range(first, ~0U, 0);
+}
+
+// What a terminal or an administrator sends to the group is for main.
+void leave_signals_to_main() {
+    for (const int number : {SIGINT, SIGHUP, SIGUSR1, SIGUSR2})
+        signal(number, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
+}  // namespace
+
+void run_worker(const WorkerSetup& setup, UniqueFd channel) {
+    leave_signals_to_main();
+    prctl(PR_SET_NAME, "proxyd-worker", 0, 0, 0);
+    std::vector<ListeningSocket> sockets = own_sockets(setup);
+    std::vector<int> kept = {channel.borrow().number(),
+                             setup.generation.access_log.borrow().number()};
+    for (const ListeningSocket& socket : sockets)
+        kept.push_back(socket.socket.borrow().number());
+    close_all_but(std::move(kept));
+    const Configuration& configuration = setup.generation.configuration;
+    AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
+                         access_log_kind(configuration), configuration.access_log_format);
+    {
+        WorkerMain worker(setup, std::move(channel), std::move(access_log), std::move(sockets));
+        worker.run();
+    }
+    _exit(0);
+}
+
+}  // namespace proxyd
