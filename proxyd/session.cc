@@ -66,6 +66,7 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
 Session::~Session() {
     services_.statistics.leave(state_);
     leave_lists();
+    if (is_counted_) services_.source_limits.leave(services_.source_column, client_);
 }
 
 Session::Progress Session::begin() {
