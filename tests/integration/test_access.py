@@ -2,10 +2,14 @@
 """Who may come in: lists of listeners and routes, application protocols, and limits of sources."""
 
 import ipaddress
+import os
+import pathlib
+import signal
 
 import pytest
 
 from support import client_hello
+from support.processes import tcp_inodes
 from support.workspace import Port, wait_until
 
 Name = "blog.example.org"
@@ -21,7 +25,8 @@ def other_sources(workspace, count):
 
 
 def start(workspace, route=None, **configuration):
-    """proxyd with one route, to an inbox that is returned too."""
+    """proxyd with one route, to an inbox that is returned too; one worker takes clients in their order."""
+    configuration.setdefault("workers", 1)
     inbox = workspace.inbox("blog")
     value = {"site": str(workspace.site("blog")), **route} if route else str(workspace.site("blog"))
     return workspace.start_proxyd(routes={Name: value}, **configuration), inbox
@@ -214,7 +219,7 @@ def test_who_is_turned_away_leaves_nothing_behind(workspace):
     for _ in range(50):
         workspace.connect(Get).read_to_end()
     wait_until(lambda: len(proxyd.access_lines()) == 50, "50 access lines")
-    assert proxyd.tcp_descriptor_count() == 1
+    assert [tcp_descriptor_count(pid) for pid in worker_pids(proxyd)] == [1]
     assert {line["reason"] for line in proxyd.access_lines()} == {"listener_deny"}
 
 
@@ -225,3 +230,50 @@ def test_each_source_has_a_count_of_its_own(workspace):
         inbox.receive().close()
         client.close()
     assert {line["reason"] for line in proxyd.access_lines()} == {"exact_name"}
+
+
+def worker_pids(proxyd):
+    """The workers, once there are as many as there should be."""
+    return [int(pid) for pid in pathlib.Path(f"/proc/{proxyd.pid}/task/{proxyd.pid}/children").read_text().split()]
+
+
+def tcp_descriptor_count(pid):
+    """Of its clients, and one for its listener."""
+    inodes = tcp_inodes()
+    return sum(os.readlink(entry.path) in inodes for entry in os.scandir(f"/proc/{pid}/fd"))
+
+
+def test_sessions_of_all_workers_count_and_those_of_killed_workers_do_not(workspace):
+    proxyd, _ = start(workspace, source_sessions_max=4, workers=3)
+    source, = other_sources(workspace, 1)
+    for _ in range(2):
+        held = [workspace.connect(Get[:20], source=source) for _ in range(4)]
+        killed = worker_pids(proxyd)
+        wait_until(lambda: sum(map(tcp_descriptor_count, killed)) == 3 + 4, "all clients accepted")
+        for _ in range(8):  # wherever they come in
+            client = workspace.connect(Get, source=source)
+            assert client.read_to_end().endswith(b"(source_sessions_max)\n")
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        for client in held:
+            assert client.read_to_end_or_reset() is None
+        wait_until(lambda: len(worker_pids(proxyd)) == 3 and not set(worker_pids(proxyd)) & set(killed),
+                   "three new workers")
+
+
+def test_limits_outlast_a_reload(workspace):
+    """The new workers count together with the old ones, by the new limit."""
+    proxyd, inbox = start(workspace, source_sessions_max=3)
+    source, = other_sources(workspace, 1)
+    held = [workspace.connect(Get[:20], source=source) for _ in range(3)]
+    assert_rejected(proxyd, workspace.connect(Get, source=source), "source_sessions_max")
+    path = workspace.path / "proxyd.json"
+    path.write_text(path.read_text().replace('"source_sessions_max": 3', '"source_sessions_max": 4'))
+    proxyd.signal(signal.SIGHUP)
+    proxyd.wait_for_line(" notice reloaded: ")
+    held.append(workspace.connect(Get[:20], source=source))
+    assert_rejected(proxyd, workspace.connect(Get, source=source), "source_sessions_max")
+    for client in held:
+        client.send(Get[20:])
+        assert_handed_over(proxyd, inbox, client)
+    assert_handed_over(proxyd, inbox, workspace.connect(Get, source=source))

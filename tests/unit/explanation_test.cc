@@ -159,6 +159,34 @@ TEST_CASE("a name is checked as clients' names are", "[explanation]") {
     CHECK(Fixture().explain({.name = "192.0.2.1"}).reason == "name_is_ip_literal");
 }
 
+TEST_CASE("protocols without names are asked by their class only", "[explanation]") {
+    const Explanation explanation =
+        Fixture().explain({.name = "blog.example.org", .protocol = "ssh"});
+
+    CHECK(
+        lines(explanation) ==
+        Lines{"listener [192.0.2.1:443] pass: comes in at 192.0.2.1:443",
+              "name [blog.example.org] skip: the name counts for nothing: clients of the protocol "
+              "ssh have none",
+              "exact_name [] skip: names: not looked up, since the client gives none",
+              "protocol_class [@ssh] no_match: protocol class @ssh: no such route",
+              "default [*] skip: route *: only for protocols that have names"});
+    CHECK(explanation.reason == "no_route");
+    CHECK(Fixture().explain({.protocol = "other"}).reason == "protocol_unknown");
+    CHECK(Fixture().explain({.name = "a", .protocol = "h2"}).route == "@http");
+}
+
+TEST_CASE("behind a load balancer the client's family is not the listener's", "[explanation]") {
+    const RouteTable table({{"*", "/default", 1}}, nullptr);
+    const Entrance listener{*SocketAddress::parse_host("192.0.2.1", 443),
+                            {"listener", ""},
+                            nullptr,
+                            {.is_from_all = true, .sources = {}}};
+    const std::array<const Entrance*, 1> listeners = {&listener};
+
+    CHECK(explain({.name = "a", .from = "2001:db8::7"}, table, listeners).reason == "default");
+}
+
 TEST_CASE("what is wrong with a request is told as a step", "[explanation]") {
     CHECK(lines(Fixture().explain({.name = "a", .from = "here"})) ==
           Lines{"from [here] refuse: here: is no address"});
