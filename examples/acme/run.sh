@@ -80,7 +80,7 @@ proxyd_is_ready_or_gone() {
 # At the first port that nobody else has.
 start_proxyd() {
     for tls_port in {8443..8462}; do
-        sed -e "s|@DIRECTORY@|$dir|; s|@TLS_PORT@|$tls_port|" "$here/proxyd.json" >"$dir/proxyd.json"
+        sed -e "s|@DIRECTORY@|$dir|; s|@TLS_PORT@|$tls_port|; s|@USER@|$(id -un)|" "$here/proxyd.json" >"$dir/proxyd.json"
         : >"$dir/proxyd.log"
         start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
         wait_for "proxyd to be ready" proxyd_is_ready_or_gone

@@ -24,12 +24,19 @@ def other_sources(workspace, count):
     return [str(ipaddress.IPv4Address(first + i)) for i in range(count)]
 
 
-def start(workspace, route=None, **configuration):
-    """proxyd with one route, to an inbox that is returned too; one worker takes clients in their order."""
+def start_proxyd(workspace, **configuration):
+    """One worker takes clients in their order, as a user who may send to the test's own sockets."""
     configuration.setdefault("workers", 1)
+    if os.geteuid() == 0:
+        configuration.setdefault("user", "root")
+    return workspace.start_proxyd(**configuration)
+
+
+def start(workspace, route=None, **configuration):
+    """proxyd with one route, to an inbox that is returned too."""
     inbox = workspace.inbox("blog")
     value = {"site": str(workspace.site("blog")), **route} if route else str(workspace.site("blog"))
-    return workspace.start_proxyd(routes={Name: value}, **configuration), inbox
+    return start_proxyd(workspace, routes={Name: value}, **configuration), inbox
 
 
 def listener(workspace, **keys):
@@ -80,7 +87,7 @@ def test_a_list_keeps_one_address_out_and_lets_the_other_in(workspace, where, li
 def test_a_route_with_lists_leaves_others_alone(workspace):
     source, = other_sources(workspace, 1)
     inbox = workspace.inbox("other")
-    proxyd = workspace.start_proxyd(routes={
+    proxyd = start_proxyd(workspace, routes={
         Name: {"site": str(workspace.site("blog")), "deny": ["0.0.0.0/0"]}, "*": str(workspace.site("other"))})
     assert_rejected(proxyd, workspace.connect(Get, source=source), "route_deny", Name)
     client = workspace.connect(Get.replace(b"blog", b"shop"), source=source)
@@ -96,8 +103,8 @@ def test_a_listener_with_a_site_of_its_own_asks_its_lists_too(workspace):
     """Nothing is waited for: a client that has said nothing is closed without a word."""
     outsider, insider = other_sources(workspace, 2)
     inbox = workspace.inbox("mail")
-    proxyd = workspace.start_proxyd(
-        listen=listener(workspace, site=str(workspace.site("mail")), deny=[outsider]), routes={})
+    proxyd = start_proxyd(
+        workspace, listen=listener(workspace, site=str(workspace.site("mail")), deny=[outsider]), routes={})
     client = workspace.connect(source=outsider)
     assert client.read_to_end() == b""
     line = assert_rejected(proxyd, client, "listener_deny")
@@ -112,9 +119,8 @@ def test_the_first_protocol_that_has_a_route_decides(workspace):
     names = ["blog", "own", "all"]
     inboxes = {name: workspace.inbox(name) for name in names}
     site = {name: str(workspace.site(name)) for name in names}
-    proxyd = workspace.start_proxyd(
-        routes={Name: {"site": site["blog"], "alpn": {"h2": site["own"]}}},
-        alpn={"acme-tls/1": site["all"], "h2": site["all"]})
+    proxyd = start_proxyd(workspace, routes={Name: {"site": site["blog"], "alpn": {"h2": site["own"]}}},
+                          alpn={"acme-tls/1": site["all"], "h2": site["all"]})
 
     def outcome(name, *alpn):
         client = workspace.connect(client_hello.captured(name, alpn))
