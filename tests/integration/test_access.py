@@ -77,7 +77,7 @@ def test_a_list_keeps_one_address_out_and_lets_the_other_in(workspace, where, li
     client = workspace.connect(Get, source=outsider)
     answer = client.read_to_end()
     assert answer.startswith(Forbidden)
-    assert answer.endswith(f"proxyd: your address may not come here ({where}_{reason})\n".encode())
+    assert answer.endswith(f"proxyd: not from your address ({where}_{reason})\n".encode())
     assert_rejected(proxyd, client, f"{where}_{reason}", route)
     assert inbox.is_empty()
 
@@ -190,6 +190,8 @@ def test_sessions_end_once_however_they_end(workspace):
         client.reset()
         while inbox.receive_if_any():
             pass
+    worker, = worker_pids(proxyd)
+    wait_until(lambda: tcp_descriptor_count(worker) == 1, "the end of those who are being refused")
     held = [workspace.connect(Get[:20], source=source) for _ in range(3)]
     last = workspace.connect(Get, source=source)
     assert_rejected(proxyd, last, "source_sessions_max")
@@ -277,6 +279,12 @@ def test_limits_outlast_a_reload(workspace):
     path.write_text(path.read_text().replace('"source_sessions_max": 3', '"source_sessions_max": 4'))
     proxyd.signal(signal.SIGHUP)
     proxyd.wait_for_line(" notice reloaded: ")
+
+    def is_let_in():
+        return proxyd.access_line_of(workspace.connect(Get, source=source))["verdict"] == "handed_over"
+
+    wait_until(is_let_in, "a client at the new worker")  # the old one took some yet
+    inbox.receive().close()
     held.append(workspace.connect(Get[:20], source=source))
     assert_rejected(proxyd, workspace.connect(Get, source=source), "source_sessions_max")
     for client in held:

@@ -27,10 +27,10 @@ class Fixture {
         const auto at = [](const char* host, uint16_t port) {
             return *SocketAddress::parse_host(host, port);
         };
-        return {{at("192.0.2.1", 443), {"listener", ""}, nullptr},
-                {at("2001:db8::1", 443), {"listener", ""}, nullptr},
-                {at("192.0.2.1", 25), {"listener", "/mail"}, &denied_},
-                {at("192.0.2.1", 80), {"listener", ""}, nullptr}};
+        return {{at("192.0.2.1", 443), {"listener", ""}, nullptr, {}},
+                {at("2001:db8::1", 443), {"listener", ""}, nullptr, {}},
+                {at("192.0.2.1", 25), {"listener", "/mail"}, &denied_, {}},
+                {at("192.0.2.1", 80), {"listener", ""}, nullptr, {}}};
     }
 
     const AccessLists denied_{{}, *CidrList::parse({"198.51.100.0/24"})};
@@ -123,7 +123,7 @@ TEST_CASE("directories in sites are told with their path", "[explanation]") {
     SitesDirectory sites(loop, watch, path);
     REQUIRE(sites.open().has_value());
     const RouteTable table({}, &sites);
-    const Entrance listener{*SocketAddress::parse_host("::1", 443), {"listener", ""}, nullptr};
+    const Entrance listener{*SocketAddress::parse_host("::1", 443), {"listener", ""}, nullptr, {}};
     const std::array<const Entrance*, 1> listeners = {&listener};
 
     const Explanation explanation = explain({.name = "a.example.org"}, table, listeners);
