@@ -88,7 +88,7 @@ Session::Progress Session::come_in() {
     change_state(State::AwaitingHello);
     const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
     if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
-    switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
+    switch (services_.source_limits.admit(services_.source_column, client_, accepted_at_)) {
         case SourceVerdict::Fine:
             is_counted_ = true;
             break;

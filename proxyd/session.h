@@ -126,7 +126,7 @@ class Session : public IntrusiveHook {
     uint32_t http2_stream_ = 0;
     Hello hello_;
     std::string offending_name_;
-    std::string route_key_;
+    std::string_view route_key_;  // lives as long as the routes
     RouteRule rule_ = RouteRule::Default;
     Site* site_ = nullptr;  // where it waits, or what took it; not to be used after that
 
