@@ -95,6 +95,8 @@ Decision decide_by_hello(const RouteTable& routes, const ClientFacts& client,
         if (!reason.empty()) return {match, reason, Refusal::Forbidden};
     }
     const RouteMatch taken = routes.find_by_alpn(client.alpn, match, trace);
+    if (taken.route == nullptr && client.protocol == Protocol::Other)
+        return {{}, "protocol_unknown", Refusal::Malformed};
     if (taken.route == nullptr) return {{}, "no_route", Refusal::NoRoute};
     return {taken, "", {}};
 }

@@ -19,7 +19,8 @@ constexpr auto PauseTime = std::chrono::milliseconds(100);
 
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
-      entrance_{socket.address, Route{"listener", std::move(socket.site), true}, socket.access},
+      entrance_{socket.address, Route{"listener", std::move(socket.site), true}, socket.access,
+                std::move(socket.proxy_protocol)},
       owner_(owner),
       readable_(loop, *this),
       pause_(loop, *this) {

@@ -18,6 +18,7 @@ struct ListeningSocket {
     SocketAddress address;  // with the port that the kernel chose, if it was to choose
     std::string site;       // the listener's own site directory, or ""
     const AccessLists* access = nullptr;  // the listener's, in the configuration
+    ProxyProtocol proxy_protocol;
 };
 
 class Listener {

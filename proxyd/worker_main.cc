@@ -121,7 +121,8 @@ std::vector<ListeningSocket> own_sockets(const WorkerSetup& setup) {
             sockets.push_back(
                 {UniqueFd::adopt(listening.sockets[i]->borrow().number()), listening.address,
                  setup.generation.configuration.listeners[listening.listener].site,
-                 &setup.generation.configuration.listeners[listening.listener].access});
+                 &setup.generation.configuration.listeners[listening.listener].access,
+                 setup.generation.configuration.listeners[listening.listener].proxy_protocol});
     return sockets;
 }
 

@@ -155,7 +155,7 @@ TEST_CASE("configuration: routes", "[configuration]") {
           "p.json:3: routes.A.B.: is given twice, first in line 2");
     CHECK(route_error_of(R"("a..b": "/1")") ==
           "p.json:2: routes.a..b: begins with a dot or has two in a row, a name, \"*.\" before a "
-          "name, \"@tls\", \"@http\" or \"*\" is allowed");
+          "name, a class such as \"@tls\" or \"*\" is allowed");
     CHECK(route_error_of(R"("a.*.b": "/1")") ==
           "p.json:2: routes.a.*.b: has a '*' inside, only \"*\" and \"*.\" before a name are "
           "allowed");
