@@ -26,6 +26,7 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"sites", read_sites},
     {"hello_bytes_max", read_hello_bytes_max},
     {"hello_timeout", read_hello_timeout},
+    {"silent_after", read_silent_after},
     {"wait_for_site", read_wait_for_site},
     {"pending_max", read_pending_max},
     {"sessions_max", read_sessions_max},

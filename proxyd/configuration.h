@@ -8,6 +8,7 @@
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
 #include "proxyd/access_lists.h"
+#include "proxyd/cidr_list.h"
 
 #include <chrono>
 #include <memory>
@@ -18,12 +19,21 @@
 
 namespace proxyd {
 
+// Which clients have a PROXY protocol header in front of their hello.
+struct ProxyProtocol {
+    bool is_from_all = false;  // true
+    CidrList sources;          // a list: those that must have one, others may not
+
+    bool is_off() const { return !is_from_all && sources.empty(); }
+};
+
 struct ListenerConfiguration {
     std::string address_text;              // as written: ":443"
     std::vector<SocketAddress> addresses;  // one, or both wildcards
     std::string site;                      // its own site directory; "" if routes decide
     std::string place;                     // "file:line: listen[0]", for messages
     AccessLists access;                    // who may come in there
+    ProxyProtocol proxy_protocol;
 };
 
 // Where clients go that offer an application protocol (ALPN).
@@ -69,6 +79,7 @@ struct Configuration {
     std::string sites_place;                           // "file:line: sites"
     size_t hello_bytes_max = 32768;
     std::chrono::milliseconds hello_timeout{10'000};
+    std::chrono::milliseconds silent_after{2'000};
     std::chrono::milliseconds wait_for_site{10'000};
     size_t pending_max = 1000;
     size_t sessions_max = 10'000;

@@ -16,6 +16,11 @@ void read_hello_timeout(ConfigurationReader& reader, const JsonMember& member,
     reader.read_duration(member, std::chrono::milliseconds(1), configuration.hello_timeout);
 }
 
+void read_silent_after(ConfigurationReader& reader, const JsonMember& member,
+                       Configuration& configuration) {
+    reader.read_duration(member, std::chrono::milliseconds(1), configuration.silent_after);
+}
+
 void read_wait_for_site(ConfigurationReader& reader, const JsonMember& member,
                         Configuration& configuration) {
     reader.read_duration(member, std::chrono::milliseconds(0), configuration.wait_for_site);
@@ -44,6 +49,7 @@ void read_source_connections_per_second_max(ConfigurationReader& reader, const J
 void print_limits(const Configuration& configuration, nlohmann::ordered_json& out) {
     out["hello_bytes_max"] = configuration.hello_bytes_max;
     out["hello_timeout"] = format_duration(configuration.hello_timeout);
+    out["silent_after"] = format_duration(configuration.silent_after);
     out["wait_for_site"] = format_duration(configuration.wait_for_site);
     out["pending_max"] = configuration.pending_max;
     out["sessions_max"] = configuration.sessions_max;

@@ -11,7 +11,8 @@
 namespace proxyd {
 namespace {
 
-constexpr std::array<std::string_view, 4> ListenerKeys = {"address", "site", "allow", "deny"};
+constexpr std::array<std::string_view, 5> ListenerKeys = {"address", "site", "proxy_protocol",
+                                                          "allow", "deny"};
 
 // Whether the kernel would refuse to listen on both. Port 0 is another one each time.
 bool overlap(const SocketAddress& a, const SocketAddress& b) {
@@ -58,9 +59,34 @@ class ListenerReader {
             read_allow(reader_, member, path, listener_.access);
         } else if (member.key == "deny") {
             read_deny(reader_, member, path, listener_.access);
+        } else if (member.key == "proxy_protocol") {
+            read_proxy_protocol(member.value, path);
         } else {
             reader_.add_unknown_key(member, path, "a listener", ListenerKeys);
         }
+    }
+
+    void read_proxy_protocol(const JsonValue& value, const std::string& path) {
+        const auto* array = value.as<JsonValue::Array>();
+        if (const auto* is_from_all = value.as<bool>()) {
+            listener_.proxy_protocol.is_from_all = *is_from_all;
+        } else if (array == nullptr || array->empty()) {
+            reader_.add_error(value.line, path,
+                              "is {}, true (everybody sends a header) or a list of the sources "
+                              "that do, such as [\"192.0.2.0/24\"], is allowed",
+                              array ? "empty" : value.type_words());
+        } else {
+            for (size_t i = 0; i < array->size(); i++)
+                read_proxy_source((*array)[i], fmt::format("{}[{}]", path, i));
+        }
+    }
+
+    void read_proxy_source(const JsonValue& value, const std::string& path) {
+        const auto* text =
+            reader_.string_of(value, path, "an address or a prefix such as \"192.0.2.0/24\"");
+        if (text == nullptr) return;
+        const auto added = listener_.proxy_protocol.sources.add(*text);
+        if (!added) reader_.add_error(value.line, path, "{}", added.error());
     }
 
     void read_address(const std::string& text, int line, const std::string& path) {
@@ -105,6 +131,9 @@ void print_listeners(const Configuration& configuration, nlohmann::ordered_json&
         nlohmann::ordered_json object = {{"address", listener.address_text}};
         if (!listener.site.empty()) object["site"] = listener.site;
         print_access(listener.access, object);
+        if (listener.proxy_protocol.is_from_all) object["proxy_protocol"] = true;
+        if (!listener.proxy_protocol.sources.empty())
+            object["proxy_protocol"] = listener.proxy_protocol.sources.texts();
         // What has nothing but an address is printed as one.
         if (object.size() == 1) object = listener.address_text;
         out["listen"].push_back(std::move(object));

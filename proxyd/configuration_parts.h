@@ -47,6 +47,8 @@ void read_hello_bytes_max(ConfigurationReader& reader, const JsonMember& member,
                           Configuration& configuration);
 void read_hello_timeout(ConfigurationReader& reader, const JsonMember& member,
                         Configuration& configuration);
+void read_silent_after(ConfigurationReader& reader, const JsonMember& member,
+                       Configuration& configuration);
 void read_wait_for_site(ConfigurationReader& reader, const JsonMember& member,
                         Configuration& configuration);
 void read_pending_max(ConfigurationReader& reader, const JsonMember& member,

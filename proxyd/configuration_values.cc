@@ -15,7 +15,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::array<std::string_view, 2> ProtocolClasses = {"@tls", "@http"};
+constexpr std::array<std::string_view, 5> ProtocolClasses = {"@tls", "@http", "@ssh", "@silent",
+                                                             "@other"};
 
 struct DurationUnit {
     std::string_view name;
@@ -120,7 +121,8 @@ Result<std::string, std::string> parse_route_key(std::string_view text) {
     const auto name = DnsName::parse(is_wildcard ? text.substr(2) : text);
     if (!name)
         return Unexpected{
-            fmt::format("{}, a name, \"*.\" before a name, \"@tls\", \"@http\" or \"*\" is allowed",
+            fmt::format("{}, a name, \"*.\" before a name, a class such as \"@tls\" or \"*\" is "
+                        "allowed",
                         what_is_wrong(name.error()))};
     return (is_wildcard ? "*." : "") + std::string(name->view());
 }

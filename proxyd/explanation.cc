@@ -8,7 +8,8 @@
 namespace proxyd {
 namespace {
 
-constexpr std::array<Protocol, 2> Protocols = {Protocol::Tls, Protocol::Http};
+constexpr std::array<Protocol, 6> Protocols = {Protocol::Tls, Protocol::Http,   Protocol::Http2,
+                                               Protocol::Ssh, Protocol::Silent, Protocol::Other};
 
 // One request on its way through the rules.
 class Explainer {

@@ -8,7 +8,7 @@
 // The reasons of Malformed, and what they mean:
 //   http_control_byte         NUL, a CR without LF or another control byte
 //   http_request_line         not "method SP target SP HTTP/x.y"
-//   http_version_unsupported  a version that isn't 1.x (HTTP/2's preface is one)
+//   http_version_unsupported  a version that isn't 1.x
 //   http_target               not a path, a http(s) URI, "*", or an authority after CONNECT
 //   http_target_userinfo      "user@" in the target
 //   http_header_line          no name, or one with a character that names don't have, or no colon
@@ -18,8 +18,8 @@
 //   http_host_malformed       Host is not "name", "name:port" or "[IPv6]:port"
 //   two_names                 Host came twice, or is not the host of the target
 //   name_...                  the name must not be used: name_flaw_word()
-#include "base/posix/socket_address.h"
 #include "proxyd/hello.h"
+#include "proxyd/http_authority.h"
 #include "proxyd/http_token.h"
 
 #include <algorithm>
@@ -29,8 +29,6 @@ namespace proxyd {
 namespace {
 
 using Flaw = std::optional<Malformed>;
-
-constexpr uint32_t PortMax = 65535;
 
 constexpr char lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -57,34 +55,6 @@ std::string_view trimmed(std::string_view text) {
     while (!text.empty() && is_white_space(text.back()))
         text.remove_suffix(1);
     return text;
-}
-
-// RFC 3986 section 3.2.3: digits, maybe none.
-bool is_port(std::string_view text) {
-    uint32_t port = 0;
-    for (const char c : text) {
-        if (!is_digit(c)) return false;
-        port = port * 10 + static_cast<uint32_t>(c - '0');
-        if (port > PortMax) return false;
-    }
-    return true;
-}
-
-// The host of "host" or "host:port", with the brackets of an IPv6 literal; nothing if it is
-// neither, or a broken literal, or a port without host.
-std::optional<std::string_view> host_of_authority(std::string_view authority) {
-    size_t host_bytes = std::min(authority.find(':'), authority.size());
-    if (authority.starts_with('[')) {
-        const size_t close = authority.find(']');
-        if (close == authority.npos) return std::nullopt;
-        const auto address = SocketAddress::parse_host(authority.substr(1, close - 1), 0);
-        if (!address || address->family() != AF_INET6) return std::nullopt;
-        host_bytes = close + 1;
-    }
-    const std::string_view port = authority.substr(host_bytes);
-    if (!port.empty() && (port[0] != ':' || !is_port(port.substr(1)))) return std::nullopt;
-    if (host_bytes == 0) return std::nullopt;
-    return authority.substr(0, host_bytes);
 }
 
 // Takes a request's head line by line.
@@ -165,17 +135,17 @@ Flaw HeadReader::read_host(std::string_view value) {
 }
 
 Flaw HeadReader::read_name(std::string_view authority, std::string_view reason_if_malformed) {
-    const auto host = host_of_authority(authority);
-    if (!host) return Malformed{reason_if_malformed, std::string(authority)};
-    const auto name = DnsName::parse(*host);
-    if (!name) return Malformed{name_flaw_word(name.error()), std::string(*host)};
+    const auto name = name_of_authority(authority, reason_if_malformed);
+    if (!name) return name.error();
     name_ = *name;
     return std::nullopt;
 }
 
 HelloOutcome HeadReader::finish() const {
     if (needs_host_ && !has_host_) return Malformed{"http_host_missing", {}};
-    return Hello{.name = name_, .alpn = {}, .has_ech = false};
+    Hello hello;
+    hello.name = name_;
+    return hello;
 }
 
 // The next line of `rest`, without its end (LF or CR LF); `is_whole` tells whether the end is

@@ -38,7 +38,7 @@ Result<UniqueFd> bind_socket(const SocketAddress& address, bool is_first) {
 }
 
 Result<void> bind_missing(ListeningAddress& listening, size_t count) {
-    while (listening.sockets.size() < count) {
+    while (!listening.is_passed && listening.sockets.size() < count) {
         const bool is_first = listening.sockets.empty();
         Result<UniqueFd> socket =
             bind_socket(is_first ? listening.requested : listening.address, is_first);
@@ -109,11 +109,15 @@ ListeningAddresses bind_listening_sockets(const Configuration& configuration,
 
 Result<void, std::string> start_listening(const Configuration& configuration,
                                           ListeningAddresses& addresses) {
+    // The kernel would hold clients back that wait for the server to speak.
+    const bool serves_silent = std::ranges::any_of(
+        configuration.routes, [](const auto& route) { return route.key == "@silent"; });
     for (ListeningAddress& listening : addresses) {
         const ListenerConfiguration& listener = configuration.listeners[listening.listener];
         for (const SharedSocket& socket : listening.sockets) {
             // The hello is there when the client is accepted; a silent one comes a second later.
-            set_option(*socket, IPPROTO_TCP, TCP_DEFER_ACCEPT, listener.site.empty() ? 1 : 0);
+            set_option(*socket, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+                       listener.site.empty() && !serves_silent ? 1 : 0);
             if (!listening.is_listening && listen(socket->borrow().number(), Backlog) != 0)
                 return Unexpected{refused(listener.place, listening.address, Errno::last())};
         }

@@ -24,8 +24,9 @@ struct ListeningAddress {
     SocketAddress requested;            // as configured, perhaps with port 0
     SocketAddress address;              // with the port that the kernel chose, if it was to choose
     size_t listener = 0;                // in Configuration::listeners
-    std::vector<SharedSocket> sockets;  // at least as many as there are workers
+    std::vector<SharedSocket> sockets;  // at least as many as there are workers, if we bind them
     bool is_listening = false;          // false until start_listening
+    bool is_passed = false;             // by the service manager: there are as many as there are
 };
 
 using ListeningAddresses = std::vector<ListeningAddress>;

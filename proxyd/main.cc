@@ -5,6 +5,7 @@
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
 #include "proxyd/generation.h"
+#include "proxyd/inherited_sockets.h"
 #include "proxyd/supervisor.h"
 #include "proxyd/upgrade.h"
 
@@ -82,9 +83,15 @@ int serve(std::string file, Program program) {
     signal(SIGPIPE, SIG_IGN);  // a log whose reader has gone is no reason to die
     auto inherited = take_inherited_state();
     if (!inherited) return fail(SystemRefused, inherited.error());
+    ListeningAddresses passed;
+    if (!inherited->has_value()) {
+        auto sockets = adopt_inherited_sockets();
+        if (!sockets) return fail_at_places(SystemRefused, sockets.error());
+        passed = listening_addresses_of(*std::move(sockets));
+    }
     raise_descriptor_limit();
     Supervisor supervisor(std::move(file), std::move(program));
-    return supervisor.run(*std::move(inherited));
+    return supervisor.run(*std::move(inherited), std::move(passed));
 }
 
 int run(int argc, char** argv) {

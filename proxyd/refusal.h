@@ -2,7 +2,9 @@
 //
 // What a rejected client is told, in its own protocol. Used by session.
 // TLS: a fatal alert in a record of its own (RFC 8446 sections 5.1 and 6). HTTP: a response with
-// one line of text that ends the connection (RFC 9110 section 15).
+// one line of text that ends the connection (RFC 9110 section 15). HTTP/2: such a response on the
+// stream of the request, or GOAWAY with the text if there was none. SSH: a version and a disconnect
+// message (RFC 4253 section 11.1), which the client shows to its user.
 #pragma once
 
 #include "proxyd/hello.h"
@@ -22,7 +24,9 @@ enum class Refusal {
     TooLate,      // decode_error; 408
 };
 
-// The bytes to send; "" for a protocol that has no word for it. `reason` is the access log's.
-std::string refusal_answer(Protocol protocol, Refusal refusal, std::string_view reason);
+// The bytes to send; "" for a protocol that has no word for it. `reason` is the access log's, and
+// `http2_stream` that of the request, 0 if there was none.
+std::string refusal_answer(Protocol protocol, Refusal refusal, std::string_view reason,
+                           uint32_t http2_stream = 0);
 
 }  // namespace proxyd

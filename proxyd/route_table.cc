@@ -14,18 +14,6 @@ bool any_parent(std::string_view name, Found found) {
     return false;
 }
 
-std::string_view class_of(Protocol protocol) {
-    switch (protocol) {
-        case Protocol::Tls:
-            return "@tls";
-        case Protocol::Http:
-            return "@http";
-        case Protocol::Unknown:
-            return "";
-    }
-    return "";
-}
-
 // "exact name", as sentences call it.
 std::string_view words_of(RouteRule rule) {
     switch (rule) {
@@ -76,7 +64,7 @@ RouteTable::RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirec
 }
 
 RouteMatch RouteTable::find(std::string_view name, Protocol protocol, DecisionTrace* trace) const {
-    if (!name.empty()) {
+    if (!name.empty() && has_names(protocol)) {
         if (const Route* found = find_exact(name, RouteRule::ExactName, trace))
             return {found, RouteRule::ExactName};
         if (const Route* found = find_wildcard(name, trace))
@@ -87,9 +75,15 @@ RouteMatch RouteTable::find(std::string_view name, Protocol protocol, DecisionTr
         trace->add("exact_name", "", StepOutcome::Skip,
                    "names: not looked up, since the client gives none");
     }
-    if (const std::string_view key = class_of(protocol); !key.empty())
+    if (const std::string_view key = protocol_class(protocol); !key.empty())
         if (const Route* found = find_exact(key, RouteRule::ProtocolClass, trace))
             return {found, RouteRule::ProtocolClass};
+    if (!has_names(protocol)) {
+        if (trace != nullptr)
+            trace->add("default", "*", StepOutcome::Skip,
+                       "route *: only for protocols that have names");
+        return {};
+    }
     if (const Route* found = find_exact("*", RouteRule::Default, trace))
         return {found, RouteRule::Default};
     return {};

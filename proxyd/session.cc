@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// Two things here are easy to break.
-//
-// Peeking leaves the bytes in the socket, so the socket stays readable, and a level-triggered wait
-// spins. Therefore SO_RCVLOWAT is set to the number of bytes that are worth another look, and back
-// to 1 before the socket leaves us: the option travels with it (measured; so does O_NONBLOCK, which
-// is why the connection never gets it and every call says MSG_DONTWAIT).
-//
-// The order of a handoff: out of the epoll set, socket state restored, message sent, copy closed.
+// The order of a handoff is easy to break: out of the epoll set, socket state restored, message
+// sent, copy closed.
 #include "proxyd/session.h"
 
 #include "base/handoff/send.h"
 #include "proxyd/decision.h"
+#include "proxyd/proxy_header.h"
 #include "proxyd/session_table.h"
 
-#include <errno.h>
 #include <fmt/format.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
+#include <algorithm>
 #include <cassert>
 #include <iterator>
 #include <utility>
@@ -26,11 +20,9 @@
 namespace proxyd {
 namespace {
 
-// A refused client gets this long, and may send this much, until it has read the answer.
+// A refused client gets this long until it has read the answer.
 constexpr auto DrainTime = std::chrono::seconds(2);
-constexpr size_t DrainBytesMax = 1 << 20;
 constexpr auto LookAgainTime = std::chrono::milliseconds(100);
-constexpr size_t DrainBytesPerCall = 64 * 1024;
 
 int64_t microseconds(Clock::duration duration) {
     return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
@@ -54,13 +46,18 @@ std::string_view outcome_word(HandoffOutcome outcome) {
     return "";
 }
 
+uint32_t stream_of(const HelloOutcome& outcome) {
+    return std::visit([](const auto& found) { return found.http2_stream; }, outcome);
+}
+
 }  // namespace
 
 Session::Session(SessionServices& services, uint64_t key, uint32_t number, UniqueFd connection,
                  const SocketAddress& client, const Entrance& entrance)
     : services_(services),
       key_(key),
-      connection_(std::move(connection)),
+      socket_(services.clients, key, std::move(connection)),
+      client_family_(client.family()),
       client_(client),
       entrance_(entrance),
       accepted_at_(Clock::now()),
@@ -73,16 +70,22 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
 Session::~Session() {
     services_.statistics.leave(state_);
     leave_lists();
-    if (is_watched_) stop_watching();
     if (is_counted_) services_.source_limits.leave(services_.source_column, client_);
 }
 
 Session::Progress Session::begin() {
+    const ProxyProtocol& proxies = entrance_.proxy_protocol;
+    if (proxies.is_from_all || proxies.sources.contains(client_)) {
+        change_state(State::AwaitingProxyHeader);
+        return look_at_proxy_header(0);
+    }
     return come_in();
 }
 
-// Once it is known who the client is: whether it may come in at all.
+// From here on client_ is who it will be: whether it may come in at all.
 Session::Progress Session::come_in() {
+    hello_at_ = state_ == State::AwaitingProxyHeader ? Clock::now() : accepted_at_;
+    change_state(State::AwaitingHello);
     const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
     if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
     switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
@@ -94,37 +97,38 @@ Session::Progress Session::come_in() {
         case SourceVerdict::TooFast:
             return turn_away(Refusal::Limit, "source_connections_per_second_max");
     }
-    if (decision.is_open()) return look_at_hello(0);
-    hello_at_ = accepted_at_;
-    return enter_site(decision.match);
+    if (!decision.is_open()) return enter_site(decision.match);
+    hello_at_.reset();
+    return look_at_hello(0);
 }
 
 // Rejects a client that must not cost anything: it is told why if it has said already what it
 // speaks, and nobody waits until it has read that. What it has sent is taken first, since unread
 // input would turn the close into a reset.
 Session::Progress Session::turn_away(Refusal refusal, std::string_view reason) {
-    const std::span<uint8_t> buffer = services_.peek_buffer;
-    const int socket = connection_.borrow().number();
-    const ssize_t size = recv(socket, buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (size > 0)
-        protocol_ = recognise_protocol(Bytes(buffer).first(static_cast<size_t>(size)))
-                        .value_or(Protocol::Unknown);
+    hello_at_.reset();
+    if (const auto bytes = socket_.peek(services_.peek_buffer, 0)) {
+        protocol_ = recognise_protocol(*bytes).value_or(Protocol::Unknown);
+        if (protocol_ == Protocol::Http2) http2_stream_ = stream_of(parse_hello(protocol_, *bytes));
+    }
     log(Verdict::Rejected, reason);
-    const std::string answer = refusal_answer(protocol_, refusal, reason);
+    const std::string answer = refusal_answer(protocol_, refusal, reason, http2_stream_);
     if (answer.empty()) return Progress::Done;
-    (void)drain();
-    (void)send(socket, answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)socket_.drain();
+    socket_.send(answer);
     return Progress::Done;
 }
 
 Session::Progress Session::on_client_event(uint32_t epoll_events) {
     switch (state_) {
+        case State::AwaitingProxyHeader:
+            return look_at_proxy_header(epoll_events);
         case State::AwaitingHello:
             return look_at_hello(epoll_events);
         case State::AwaitingSite:
             return close_silently("client_reset");
         case State::Refusing:
-            return drain();
+            return socket_.drain() ? Progress::Keep : Progress::Done;
     }
     return Progress::Done;
 }
@@ -138,32 +142,47 @@ void Session::give_up(std::string_view reason) {
     if (state_ != State::Refusing) (void)refuse(Refusal::Limit, reason);
 }
 
-Session::Progress Session::look_at_hello(uint32_t epoll_events) {
-    const std::span<uint8_t> buffer = services_.peek_buffer;
-    const ssize_t size =
-        recv(connection_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (size < 0 && errno != EAGAIN && errno != EINTR) return close_silently("client_reset");
-    if (size == 0) return close_silently("client_closed");
+// The header alone is taken from the socket: whoever gets it begins at the client's own bytes.
+Session::Progress Session::look_at_proxy_header(uint32_t epoll_events) {
+    std::array<uint8_t, ProxyHeaderBytesMax> buffer;
+    const auto bytes = socket_.peek(buffer, epoll_events);
+    if (!bytes) return close_silently(bytes.error());
+    const ProxyHeaderOutcome outcome = parse_proxy_header(*bytes);
+    if (const auto* need = std::get_if<NeedMore>(&outcome))
+        return await_bytes(need->bytes_min, epoll_events);
+    if (const auto* malformed = std::get_if<Malformed>(&outcome))
+        return refuse(Refusal::Malformed, malformed->reason);
 
-    const size_t bytes_seen_before =
-        std::exchange(bytes_seen_, size < 0 ? 0 : static_cast<size_t>(size));
-    const bool woken_in_vain = (epoll_events & EPOLLIN) != 0 && bytes_seen_ <= bytes_seen_before;
-    if (size < 0) return woken_in_vain ? look_again_later() : await_hello(1);
-
-    const Bytes bytes = Bytes(buffer).first(bytes_seen_);
-    HelloOutcome outcome = NeedMore{bytes_seen_ + 1};
-    if (const auto protocol = recognise_protocol(bytes)) {
-        protocol_ = *protocol;
-        if (protocol_ == Protocol::Unknown) return refuse(Refusal::Malformed, "protocol_unknown");
-        outcome =
-            protocol_ == Protocol::Tls ? parse_client_hello(bytes) : parse_http_request_head(bytes);
+    const auto& header = std::get<ProxyHeader>(outcome);
+    if (!socket_.take(header.size)) return close_silently("client_reset");
+    if (header.source.has_address()) {
+        client_ = header.source;
+        stated_destination_ = header.destination;
     }
+    return come_in();
+}
+
+Session::Progress Session::look_at_hello(uint32_t epoll_events) {
+    const auto seen = socket_.peek(services_.peek_buffer, epoll_events);
+    if (!seen) return close_silently(seen.error());
+    const Bytes bytes = *seen;
+
+    auto protocol = recognise_protocol(bytes);
+    if (!entrance_.proxy_protocol.is_off()) {
+        const auto is_header = begins_with_proxy_header(bytes);
+        if (is_header == true) return refuse(Refusal::Malformed, "proxy_header_untrusted");
+        if (!is_header) protocol.reset();
+    }
+    HelloOutcome outcome = NeedMore{bytes.size() + 1};
+    if (protocol) {
+        protocol_ = *protocol;
+        outcome = parse_hello(protocol_, bytes);
+    }
+    http2_stream_ = stream_of(outcome);
     if (const auto* need = std::get_if<NeedMore>(&outcome)) {
         if (need->bytes_min > services_.configuration.hello_bytes_max)
             return refuse(Refusal::Malformed, "hello_too_large");
-        if ((epoll_events & EPOLLERR) != 0) return close_silently("client_reset");
-        if ((epoll_events & (EPOLLRDHUP | EPOLLHUP)) != 0) return close_silently("client_closed");
-        return woken_in_vain ? look_again_later() : await_hello(need->bytes_min);
+        return await_bytes(need->bytes_min, epoll_events);
     }
     hello_at_ = Clock::now();
     if (auto* malformed = std::get_if<Malformed>(&outcome)) {
@@ -174,28 +193,55 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
     return choose_route(std::get<Hello>(outcome));
 }
 
-Session::Progress Session::await_hello(size_t bytes_min) {
-    set_receive_low_water(bytes_min);
-    if (is_watched_) return Progress::Keep;
-    if (!watch_client(EPOLLIN | EPOLLRDHUP)) return refuse(Refusal::Limit, "sessions_max");
-    services_.expendable.push_back(*this);
-    is_expendable_ = true;
-    deadline_.start(services_.configuration.hello_timeout - (Clock::now() - accepted_at_));
+Session::Progress Session::await_bytes(size_t bytes_min, uint32_t epoll_events) {
+    if ((epoll_events & EPOLLERR) != 0) return close_silently("client_reset");
+    if ((epoll_events & (EPOLLRDHUP | EPOLLHUP)) != 0) return close_silently("client_closed");
+    if (socket_.was_woken_in_vain()) return look_again_later();
+    socket_.set_receive_low_water(bytes_min);
+    if (!socket_.is_watched()) {
+        if (!socket_.watch(EPOLLIN | EPOLLRDHUP)) return refuse(Refusal::Limit, "sessions_max");
+        services_.expendable.push_back(*this);
+        is_expendable_ = true;
+        start_deadline();
+    } else if (awaits_first_byte_ || socket_.bytes_seen() == 0) {
+        start_deadline();
+    }
     return Progress::Keep;
+}
+
+// One deadline from accept, which no byte renews. Before the first byte there is another, if
+// somebody serves clients that wait for the server to speak.
+void Session::start_deadline() {
+    const auto now = Clock::now();
+    auto end = accepted_at_ + services_.configuration.hello_timeout;
+    awaits_first_byte_ = state_ == State::AwaitingHello && socket_.bytes_seen() == 0 &&
+                         services_.routes.find("", Protocol::Silent).route != nullptr;
+    if (awaits_first_byte_) end = std::min(end, now + services_.configuration.silent_after);
+    deadline_.start(end - now);
+}
+
+Session::Progress Session::first_byte_did_not_come() {
+    awaits_first_byte_ = false;
+    const auto bytes = socket_.peek(services_.peek_buffer, 0);
+    if (!bytes) return close_silently(bytes.error());
+    if (!bytes->empty()) return look_at_hello(0);
+    protocol_ = Protocol::Silent;
+    hello_at_ = Clock::now();
+    return choose_route(Hello());
 }
 
 // The kernel may call a socket readable with fewer bytes than SO_RCVLOWAT: when memory is short,
 // and when urgent data lies in the way, which a peek doesn't pass (tcp(7)). That would spin, so the
 // next look comes after a while.
 Session::Progress Session::look_again_later() {
-    services_.clients.change(connection_, key_, EPOLLRDHUP);
+    socket_.watch(EPOLLRDHUP);
     look_again_.start(LookAgainTime);
     return Progress::Keep;
 }
 
 void Session::on_look_again() noexcept {
-    services_.clients.change(connection_, key_, EPOLLIN | EPOLLRDHUP);
-    if (look_at_hello(0) == Progress::Done) services_.sessions.erase(*this);
+    socket_.watch(EPOLLIN | EPOLLRDHUP);
+    if (on_client_event(0) == Progress::Done) services_.sessions.erase(*this);
 }
 
 void Session::stop_timers() {
@@ -216,8 +262,7 @@ Session::Progress Session::choose_route(const Hello& hello) {
 Session::Progress Session::enter_site(const RouteMatch& match) {
     leave_lists();
     stop_timers();
-    if (is_watched_) stop_watching();
-    set_receive_low_water(1);
+    socket_.restore();
     route_key_ = match.route->key;
     rule_ = match.rule;
     Site& site = services_.sites.site_for(*match.route, entrance_.address.port());
@@ -238,10 +283,10 @@ Session::Progress Session::try_site(Site& site) {
 
 // After Taken the session is over.
 HandoffOutcome Session::hand_over_to(Site& site) {
-    if (is_watched_) stop_watching();
+    socket_.stop_watching();
     const HandoffOutcome outcome = offer_to(site);
     if (outcome == HandoffOutcome::Taken) {
-        connection_.close();
+        socket_.close();
         log(Verdict::HandedOver, route_rule_word(rule_));
     }
     return outcome;
@@ -250,26 +295,27 @@ HandoffOutcome Session::hand_over_to(Site& site) {
 HandoffOutcome Session::offer_to(Site& site) {
     ConnectionDescription description;
     description.source = client_;
-    description.destination = local_address();
+    description.destination =
+        stated_destination_.has_address() ? stated_destination_ : local_address();
     description.alpn = hello_.alpn.first();
     description.name = hello_.name ? hello_.name->view() : std::string_view();
     description.id = {id_.data(), id_.size()};
     std::array<uint8_t, WireHeaderBytesMax> payload;
     const size_t size = encode_wire_header(description, payload);
-    return site.hand_over(connection_, Bytes(payload).first(size), client_.family());
+    return site.hand_over(socket_.connection(), Bytes(payload).first(size), client_family_);
 }
 
 // Only a listener on a wildcard has to ask for it.
 const SocketAddress& Session::local_address() {
     if (!local_ && entrance_.address.is_wildcard())
-        if (const auto local = SocketAddress::local_of(connection_)) local_ = *local;
+        if (const auto local = SocketAddress::local_of(socket_.connection())) local_ = *local;
     if (!local_) local_ = entrance_.address;
     return *local_;
 }
 
 Session::Progress Session::await_site(Site& site, HandoffOutcome outcome) {
     // Only the end of the connection is of interest: half-closed clients still want their answer.
-    if (!is_watched_ && !watch_client(0)) return refuse(Refusal::Limit, "sessions_max");
+    if (!socket_.is_watched() && !socket_.watch(0)) return refuse(Refusal::Limit, "sessions_max");
     if (is_linked()) return Progress::Keep;
     const auto wait = services_.configuration.wait_for_site;
     if (wait == wait.zero()) return refuse(Refusal::SiteTrouble, outcome_word(outcome));
@@ -287,30 +333,14 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     leave_lists();
     stop_timers();
     change_state(State::Refusing);
-    set_receive_low_water(1);
-    const std::string answer = refusal_answer(protocol_, refusal, reason);
-    if (!answer.empty())
-        (void)send(connection_.borrow().number(), answer.data(), answer.size(),
-                   MSG_DONTWAIT | MSG_NOSIGNAL);
-    shutdown(connection_.borrow().number(), SHUT_WR);
-    if (drain() == Progress::Done) return Progress::Done;
-    if (is_watched_)
-        services_.clients.change(connection_, key_, EPOLLIN | EPOLLRDHUP);
-    else if (!watch_client(EPOLLIN | EPOLLRDHUP))
-        return Progress::Done;
+    socket_.set_receive_low_water(1);
+    socket_.send(refusal_answer(protocol_, refusal, reason, http2_stream_));
+    socket_.end_sending();
+    if (!socket_.drain() || !socket_.watch(EPOLLIN | EPOLLRDHUP)) return Progress::Done;
     services_.expendable.push_back(*this);
     is_expendable_ = true;
     deadline_.start(DrainTime);
     return Progress::Keep;
-}
-
-Session::Progress Session::drain() {
-    // MSG_TRUNC on TCP: taken and thrown away without being copied (tcp(7)).
-    const ssize_t size =
-        recv(connection_.borrow().number(), nullptr, DrainBytesPerCall, MSG_TRUNC | MSG_DONTWAIT);
-    if (size < 0) return errno == EAGAIN || errno == EINTR ? Progress::Keep : Progress::Done;
-    bytes_drained_ += static_cast<size_t>(size);
-    return size == 0 || bytes_drained_ > DrainBytesMax ? Progress::Done : Progress::Keep;
 }
 
 Session::Progress Session::close_silently(std::string_view reason) {
@@ -325,6 +355,9 @@ void Session::on_deadline() noexcept {
 Session::Progress Session::deadline_passed() {
     switch (state_) {
         case State::AwaitingHello:
+            if (awaits_first_byte_) return first_byte_did_not_come();
+            [[fallthrough]];
+        case State::AwaitingProxyHeader:
             return refuse(Refusal::TooLate, "hello_timeout", Verdict::TimedOut);
         case State::AwaitingSite: {
             // A last try tells the reason, too.
@@ -336,16 +369,6 @@ Session::Progress Session::deadline_passed() {
             return Progress::Done;
     }
     return Progress::Done;
-}
-
-bool Session::watch_client(uint32_t events) {
-    is_watched_ = services_.clients.add(connection_, key_, events).has_value();
-    return is_watched_;
-}
-
-void Session::stop_watching() {
-    services_.clients.remove(connection_);
-    is_watched_ = false;
 }
 
 void Session::leave_lists() {
@@ -361,13 +384,6 @@ void Session::change_state(State state) {
     services_.statistics.leave(state_);
     state_ = state;
     services_.statistics.enter(state_);
-}
-
-void Session::set_receive_low_water(size_t bytes) {
-    if (receive_low_water_ == bytes) return;
-    const int value = static_cast<int>(bytes);
-    setsockopt(connection_.borrow().number(), SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
-    receive_low_water_ = bytes;
 }
 
 void Session::log(Verdict verdict, std::string_view reason) {

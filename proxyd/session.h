@@ -3,9 +3,12 @@
 // Session: one client from accept to handoff or rejection. Used by worker, which owns sessions and
 // brings them their events; after each the session says whether it is done.
 //
-//     AwaitingHello --> AwaitingSite --> (handed over: done)
-//           |                |
-//           +--> Refusing <--+    the answer is written, what the client still sends is thrown away
+//     AwaitingProxyHeader --> AwaitingHello --> AwaitingSite --> (handed over: done)
+//              |                    |                |
+//              +--------------------+--> Refusing <--+
+//
+// The first one only where a load balancer says who the client is. Refusing: the answer is written,
+// what the client still sends is thrown away.
 //
 // The usual session passes through all of it in begin(), without ever being watched.
 #pragma once
@@ -15,7 +18,7 @@
 #include "base/posix/socket_address.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/access_log.h"
-#include "proxyd/client_poll.h"
+#include "proxyd/client_socket.h"
 #include "proxyd/configuration.h"
 #include "proxyd/hello.h"
 #include "proxyd/intrusive_list.h"
@@ -58,6 +61,7 @@ struct Entrance {
     SocketAddress address;  // of the listener
     Route site;             // the listener's own site; its site_directory is "" without one
     const AccessLists* access = nullptr;  // who may come in; null: everybody
+    ProxyProtocol proxy_protocol{};
 };
 
 class Session : public IntrusiveHook {
@@ -69,7 +73,8 @@ class Session : public IntrusiveHook {
     ~Session();
 
     uint64_t key() const { return key_; }
-    sa_family_t client_family() const { return client_.family(); }
+    // Of the socket: a server sees that, whatever a load balancer says.
+    sa_family_t client_family() const { return client_family_; }
 
     [[nodiscard]] Progress begin();
     [[nodiscard]] Progress on_client_event(uint32_t epoll_events);
@@ -82,25 +87,24 @@ class Session : public IntrusiveHook {
 
     Progress come_in();
     Progress turn_away(Refusal refusal, std::string_view reason);
+    Progress look_at_proxy_header(uint32_t epoll_events);
     Progress look_at_hello(uint32_t epoll_events);
-    Progress await_hello(size_t bytes_min);
+    Progress await_bytes(size_t bytes_min, uint32_t epoll_events);
+    void start_deadline();
+    Progress first_byte_did_not_come();
     Progress choose_route(const Hello& hello);
     Progress enter_site(const RouteMatch& match);
     Progress try_site(Site& site);
     Progress await_site(Site& site, HandoffOutcome outcome);
     Progress refuse(Refusal refusal, std::string_view reason, Verdict verdict = Verdict::Rejected);
-    Progress drain();
     Progress close_silently(std::string_view reason);
 
     HandoffOutcome hand_over_to(Site& site);
     HandoffOutcome offer_to(Site& site);
     const SocketAddress& local_address();
-    bool watch_client(uint32_t events);
-    void stop_watching();
     void leave_lists();
     void change_state(State state);
     void log(Verdict verdict, std::string_view reason);
-    void set_receive_low_water(size_t bytes);
     Progress look_again_later();
     void stop_timers();
     void on_deadline() noexcept;
@@ -110,13 +114,16 @@ class Session : public IntrusiveHook {
     SessionServices& services_;
     const uint64_t key_;
     State state_ = State::AwaitingHello;
-    UniqueFd connection_;
-    const SocketAddress client_;
+    ClientSocket socket_;
+    const sa_family_t client_family_;
+    SocketAddress client_;              // of the socket, or as a PROXY protocol header says
+    SocketAddress stated_destination_;  // by such a header; no address without one
     std::optional<SocketAddress> local_;
     const Entrance& entrance_;
     std::array<char, 17> id_;
 
     Protocol protocol_ = Protocol::Unknown;
+    uint32_t http2_stream_ = 0;
     Hello hello_;
     std::string offending_name_;
     std::string route_key_;
@@ -125,10 +132,7 @@ class Session : public IntrusiveHook {
 
     const Clock::time_point accepted_at_;
     std::optional<Clock::time_point> hello_at_;
-    size_t bytes_seen_ = 0;  // by the last look at the hello
-    size_t bytes_drained_ = 0;
-    size_t receive_low_water_ = 1;
-    bool is_watched_ = false;
+    bool awaits_first_byte_ = false;
     bool is_expendable_ = false;
     bool is_counted_ = false;  // in the source limits
     TimerWatcher<&Session::on_deadline> deadline_;

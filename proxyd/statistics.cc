@@ -47,6 +47,8 @@ std::string_view verdict_word(Verdict verdict) {
 
 std::string_view session_state_word(SessionState state) {
     switch (state) {
+        case SessionState::AwaitingProxyHeader:
+            return "awaiting_proxy_header";
         case SessionState::AwaitingHello:
             return "awaiting_hello";
         case SessionState::AwaitingSite:

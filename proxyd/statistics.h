@@ -24,8 +24,8 @@ inline constexpr size_t VerdictCount = 4;
 std::string_view verdict_word(Verdict verdict);
 
 // Where a session in hand is.
-enum class SessionState : uint8_t { AwaitingHello, AwaitingSite, Refusing };
-inline constexpr size_t SessionStateCount = 3;
+enum class SessionState : uint8_t { AwaitingProxyHeader, AwaitingHello, AwaitingSite, Refusing };
+inline constexpr size_t SessionStateCount = 4;
 std::string_view session_state_word(SessionState state);  // "awaiting_hello"...
 
 // Why no clients were accepted for a while.

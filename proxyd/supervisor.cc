@@ -4,6 +4,7 @@
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "proxyd/access_log.h"
+#include "proxyd/inherited_sockets.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -28,6 +29,7 @@ Supervisor::Supervisor(std::string configuration_file, Program program)
     : configuration_file_(std::move(configuration_file)),
       program_(std::move(program)),
       workers_(loop_, *this),
+      service_(loop_, workers_),
       task_late_(loop_, *this),
       terminate_(loop_, *this, SIGTERM),
       interrupt_(loop_, *this, SIGINT),
@@ -36,7 +38,7 @@ Supervisor::Supervisor(std::string configuration_file, Program program)
       user_signal_2_(loop_, *this, SIGUSR2),
       child_(loop_, *this, SIGCHLD) {}
 
-int Supervisor::run(std::optional<InheritedState> inherited) {
+int Supervisor::run(std::optional<InheritedState> inherited, ListeningAddresses passed) {
     let_signals_in();
     const auto prepared =
         workers_.prepare(inherited ? std::move(inherited->statistics) : UniqueFd());
@@ -48,6 +50,9 @@ int Supervisor::run(std::optional<InheritedState> inherited) {
         adopt(*inherited);
         begin(Task::Upgrade, std::move(inherited->configuration_text));
     } else {
+        current_ = std::make_unique<Generation>();
+        current_->addresses = std::move(passed);
+        service_.begin();
         begin(Task::Start, read_configuration_text(configuration_file_));
     }
     if (task_ == Task::None && current_ == nullptr) return exit_code_;
@@ -60,6 +65,7 @@ int Supervisor::run(std::optional<InheritedState> inherited) {
 // without a configuration.
 void Supervisor::adopt(InheritedState& inherited) {
     is_trial_ = inherited.is_trial;
+    if (!is_trial_) service_.begin();
     current_ = std::make_unique<Generation>();
     current_->number = last_generation_ = inherited.generation;
     current_->addresses = std::move(inherited.addresses);
@@ -81,12 +87,18 @@ void Supervisor::reload(Done done) {
 
 void Supervisor::begin(Task task, Result<std::string, Problems> text) {
     task_ = task;
+    if (task == Task::Reload) service_.busy("reloading");
     exit_code_ = SystemRefused;
     if (!text) return give_next_up(text.error());
     auto configuration = parse_configuration(*text, configuration_file_);
     if (!configuration) {
         exit_code_ = WrongUse;
         return give_next_up(configuration.error());
+    }
+    const Problems unnamed = match_inherited_sockets(current_->addresses, *configuration);
+    if (!unnamed.empty()) {
+        exit_code_ = WrongUse;
+        return give_next_up(unnamed);
     }
     auto next = prepare_generation(++last_generation_, *std::move(text), *std::move(configuration),
                                    current_.get());
@@ -165,6 +177,7 @@ void Supervisor::finish_task(const Problems& problems) {
     }
     if (task != Task::Start) exit_code_ = Fine;
     report_task(task, problems);
+    service_.ready(status_text(task, !problems.empty()));
     for (const Done& done : std::exchange(task_done_, {}))
         if (done) done(problems);
     if (stop_requests_ == 0) begin_next_task();
@@ -192,6 +205,14 @@ void Supervisor::report_task(Task task, const Problems& problems) {
                    current_->configuration.workers);
 }
 
+std::string Supervisor::status_text(Task last_task, bool has_failed) const {
+    return fmt::format("serving: version {}, workers {}{}", PROXYD_VERSION,
+                       current_->configuration.workers,
+                       !has_failed                 ? ""
+                       : last_task == Task::Reload ? "; the last reload failed"
+                                                   : "; the last upgrade failed");
+}
+
 void Supervisor::begin_next_task() {
     if (!upgrade_next_.empty()) {
         for (Done& done : std::exchange(upgrade_next_, {}))
@@ -215,6 +236,7 @@ void Supervisor::upgrade(Done done) {
         return;
     }
     task_ = Task::Upgrade;
+    service_.busy("upgrading");
     task_done_.push_back(std::move(done));
     Result<std::string, Problems> text = read_configuration_text(configuration_file_);
     if (!text) return finish_task(text.error());
@@ -283,6 +305,7 @@ void Supervisor::on_stop() noexcept {
     if (next_ != nullptr) give_next_up({"stopping"});
     if (stop_requests_ == 1) {
         log_notice("stopping");
+        service_.stopping();
         workers_.drain_all();
     } else if (stop_requests_ == 2) {
         workers_.end_all();

@@ -13,6 +13,7 @@
 #include "proxyd/generation.h"
 #include "proxyd/metrics_http.h"
 #include "proxyd/prometheus_text.h"
+#include "proxyd/service_reports.h"
 #include "proxyd/upgrade.h"
 #include "proxyd/worker_pool.h"
 
@@ -32,8 +33,8 @@ class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
     Supervisor(std::string configuration_file, Program program);
 
     // Runs until it is told to stop; the exit code. With `inherited` it goes on where the program
-    // before it has stopped.
-    int run(std::optional<InheritedState> inherited);
+    // before it has stopped; otherwise it begins with `passed`, the service manager's sockets.
+    int run(std::optional<InheritedState> inherited, ListeningAddresses passed);
 
   private:
     enum class Task { None, Start, Reload, Upgrade };
@@ -63,6 +64,7 @@ class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
     void give_next_up(Problems problems);
     void finish_task(const Problems& problems);
     void report_task(Task task, const Problems& problems);
+    std::string status_text(Task last_task, bool has_failed) const;
     void begin_next_task();
     void on_task_late() noexcept;
 
@@ -87,6 +89,7 @@ class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
     std::unique_ptr<Generation> next_;
     uint64_t last_generation_ = 0;
     WorkerPool workers_;
+    ServiceReports service_;
     std::unique_ptr<MetricsHttp> metrics_;
 
     Task task_ = Task::None;

@@ -58,8 +58,9 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
         nlohmann::json sockets = nlohmann::json::array();
         for (const SharedSocket& socket : listening.sockets)
             sockets.push_back(socket->borrow().number());
-        out["listening"].push_back(
-            {{"address", address_text(listening.requested)}, {"sockets", std::move(sockets)}});
+        out["listening"].push_back({{"address", address_text(listening.requested)},
+                                    {"is_passed", listening.is_passed},
+                                    {"sockets", std::move(sockets)}});
     }
     out["metrics_address"] = state.metrics_address;
     if (state.metrics_socket) out["metrics_socket"] = state.metrics_socket->number();
@@ -133,6 +134,7 @@ ListeningAddress listening_from(const nlohmann::json& entry) {
         listening.sockets.push_back(std::make_shared<const UniqueFd>(std::move(socket)));
     }
     listening.is_listening = true;
+    listening.is_passed = entry.value("is_passed", false);
     if (const auto local = SocketAddress::local_of(*listening.sockets.at(0)))
         listening.address = *local;
     return listening;

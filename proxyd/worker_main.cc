@@ -111,16 +111,18 @@ class WorkerMain final : public Channel::Owner {
 };
 
 // A worker has the sockets of its own number, and those of workers that an earlier configuration
-// had and this one hasn't: nobody else would take the clients that the kernel gives to them.
+// had and this one hasn't: nobody else would take the clients that the kernel gives to them. Where
+// there are fewer sockets than workers, since the service manager has opened them, it shares one.
 std::vector<ListeningSocket> own_sockets(const WorkerSetup& setup) {
     std::vector<ListeningSocket> sockets;
     for (const ListeningAddress& listening : setup.generation.addresses)
-        for (size_t i = setup.index; i < listening.sockets.size();
+        for (size_t i = setup.index % listening.sockets.size(); i < listening.sockets.size();
              i += setup.generation.configuration.workers)
             sockets.push_back(
                 {UniqueFd::adopt(listening.sockets[i]->borrow().number()), listening.address,
                  setup.generation.configuration.listeners[listening.listener].site,
-                 &setup.generation.configuration.listeners[listening.listener].access});
+                 &setup.generation.configuration.listeners[listening.listener].access,
+                 setup.generation.configuration.listeners[listening.listener].proxy_protocol});
     return sockets;
 }
 

@@ -70,13 +70,15 @@ Result<std::string, std::string> find_library() {
             return Unexpected{fmt::format("PROXYD_PRELOAD={}: {}", wanted, strerror(errno))};
     } else {
         const std::string self = canonical("/proc/self/exe");
-        const std::string libraries = self.substr(0, self.rfind('/')) + "/../lib";
-        library = canonical(libraries + "/libpreload.so");
-        if (library.empty()) library = canonical(libraries + "/" PROXYD_MULTIARCH "/libpreload.so");
+        const std::string here = self.substr(0, self.rfind('/') + 1);
+        const std::string installed = here + PROXYD_LIBRARY_FROM_PROGRAM;
+        const std::string built = here + "../lib";
+        library = canonical(installed + "/libpreload.so");
+        if (library.empty()) library = canonical(built + "/libpreload.so");
         if (library.empty())
             return Unexpected{fmt::format(
-                "there is no libpreload.so in {}: say where it is with PROXYD_PRELOAD=PATH",
-                libraries)};
+                "there is no libpreload.so in {} or {}: say where it is with PROXYD_PRELOAD=PATH",
+                installed, built)};
     }
     // ld.so(8): the list is separated by spaces or colons, and there is no escaping.
     if (library.find_first_of(" :") != library.npos)

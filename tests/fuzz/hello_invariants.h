@@ -9,6 +9,9 @@ namespace proxyd::test {
 
 using HelloParser = HelloOutcome (*)(Bytes);
 
+// One outcome by itself.
+void check_hello_outcome(const HelloOutcome& outcome, size_t bytes_seen);
+
 void check_hello_parser(HelloParser parse, Bytes bytes);
 
 }  // namespace proxyd::test

@@ -55,11 +55,10 @@ def test_all_fields_as_text(workspace, start, inbox):
 
 def test_nothing_is_a_dash_as_text(workspace, start):
     proxyd = start()
-    client = workspace.connect(b"\0\0\0\0")
-    client.read_to_end()
+    workspace.connect(b"\r").close()
     line = proxyd.access_line()
     assert {key for key in AccessFields if line[key] == "-"} >= {"protocol", "name", "alpn", "route", "site"}
-    assert (line["verdict"], line["reason"]) == ("rejected", "protocol_unknown")
+    assert (line["verdict"], line["reason"]) == ("closed", "client_closed")
 
 
 def test_all_fields_as_json(workspace, start, inbox):
@@ -86,7 +85,7 @@ def test_all_fields_as_json(workspace, start, inbox):
 
 def test_nothing_is_null_as_json(workspace, start):
     proxyd = start(access_log_format="json")
-    workspace.connect(b"\0\0\0\0").read_to_end()
+    workspace.connect(b"\r").close()
     line = json.loads(proxyd.wait_for_line(r"^\{.*\}$").string)
     assert [line[key] for key in ("protocol", "name", "alpn", "route", "site")] == [None] * 5
 

@@ -312,4 +312,4 @@ def test_bytes_of_no_known_protocol_are_refused(workspace, proxyd):
     client = workspace.connect(b"\x80\x2e\x01\x00\x02" + bytes(41))
     assert client.read_to_end() == b""
     line = proxyd.access_line_of(client)
-    assert (line["protocol"], line["verdict"], line["reason"]) == ("-", "rejected", "protocol_unknown")
+    assert (line["protocol"], line["verdict"], line["reason"]) == ("other", "rejected", "protocol_unknown")

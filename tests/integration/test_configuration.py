@@ -71,7 +71,7 @@ def route(key, value_text='"/run/site"'):
 
 Nowhere = "routes: is empty, and so is 'sites': there is nowhere to hand connections to from a listener " \
     "without a site of its own"
-RouteForms = 'a name, "*." before a name, "@tls", "@http" or "*" is allowed'
+RouteForms = 'a name, "*." before a name, a class such as "@tls" or "*" is allowed'
 
 Wrong = [
     # The document
@@ -129,7 +129,8 @@ Wrong = [
     (route("a.*.org"), "4: routes.a.*.org: has a '*' inside, only \"*\" and \"*.\" before a name are allowed"),
     (route("*.*.org"), f"4: routes.*.*.org: has a character that no name has (letters, digits, '-', '_' and '.' are allowed), {RouteForms}"),
     (route("@tsl"), "4: routes.@tsl: is not a protocol class, did you mean '@tls'?"),
-    (route("@gopher"), "4: routes.@gopher: is not a protocol class, allowed are @tls, @http"),
+    (route("@telnet9"), "4: routes.@telnet9: is not a protocol class, allowed are @tls, @http, @ssh, "
+     "@silent, @other"),
     # The rest
     (with_key("sites", '"sites"'), f"4: sites: 'sites' is no absolute path, {Directory} is allowed"),
     (with_key("sites", "{}"), f"4: sites: is an object, {Directory} is allowed"),

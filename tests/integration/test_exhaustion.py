@@ -16,7 +16,7 @@ import time
 import pytest
 
 from support.load import Load, kill_with_sessions, summary, wait_for_workers
-from support.machine import SmallDisk, SteppedClock
+from support.machine_trouble import SmallDisk, SteppedClock
 from support.processes import parse_access_line, status_of, takes_key
 from support.servers import PlainNginx
 from support.workspace import Port, wait_until

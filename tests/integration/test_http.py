@@ -226,10 +226,3 @@ def test_curl_reads_the_text_of_a_rejection(workspace, proxyd):
     assert result.returncode == 0, result.stderr
     text, status = result.stdout[:-3], result.stdout[-3:]
     assert status == b"421" and text.endswith(b"\n")
-
-
-def test_ssh_is_not_http(workspace, proxyd):
-    client = workspace.connect(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
-    assert client.read_to_end() == b""
-    line = proxyd.access_line_of(client)
-    assert (line["protocol"], line["verdict"], line["reason"]) == ("-", "rejected", "protocol_unknown")

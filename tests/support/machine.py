@@ -1,68 +1,77 @@
 # SPDX-License-Identifier: MIT
-"""What a machine does to programs: a full disk, a file system that has become read-only, a clock that steps."""
+"""A machine to throw away: the file system of this one with all changes kept apart, and a network and
+processes of its own. For tests that install things or want the well-known ports. Needs root.
+"""
 
 import os
 import pathlib
-import struct
+import shutil
+import signal
 import subprocess
+import tempfile
 
 import pytest
 
+from support.processes import DeadlineSeconds
 
-class SmallDisk:
-    """A file system of its own in a directory of the workspace, for root only."""
+Setup = """
+set -e
+mount -t tmpfs tmpfs {base}
+mkdir {base}/changes {base}/work {base}/root
+mount -t overlay overlay -o lowerdir=/,upperdir={base}/changes,workdir={base}/work {base}/root
+mount -t proc proc {base}/root/proc
+mount --rbind /dev {base}/root/dev
+mount -t tmpfs tmpfs {base}/root/run
+mount -t tmpfs tmpfs {base}/root/tmp
+mkdir {base}/root/shared
+mount --bind {shared} {base}/root/shared
+rm -f {base}/root/var/lib/man-db/auto-update
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
 
-    def __init__(self, workspace, name, size="64k"):
-        if os.geteuid() != 0:
-            pytest.skip("only root can mount a file system")
-        self.path = workspace.site(name)
-        result = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.path], capture_output=True)
-        if result.returncode != 0:
-            pytest.skip(f"mount: {result.stderr.decode()}")
-        workspace.close_at_end(self)
 
-    def fill(self):
-        """To the last byte."""
-        with open(self.path / "filler", "wb", buffering=0) as filler:
-            try:
-                while True:
-                    filler.write(bytes(1024))
-            except OSError:
-                pass
+class Machine:
+    """`shared` is a directory that is there as /shared, with the changes of both sides."""
 
-    def empty(self):
-        os.unlink(self.path / "filler")
+    def __init__(self, shared):
+        self.shared = shared
+        self._base = pathlib.Path(tempfile.mkdtemp(prefix="proxyd-machine-"))
+        self._keeper = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c",
+             Setup.format(base=self._base, shared=shared)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._first = None
+        said = self._keeper.stdout.readline()
+        if said != "ready\n":
+            self.close()
+            pytest.skip(f"this machine can't be doubled: {said}")
+        children = pathlib.Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children")
+        self._first = int(children.read_text().split()[0])
 
-    def make_read_only(self):
-        """For new files and changes of names; files that are open already may be written on."""
-        self._remount("ro")
+    def inside(self, *command):
+        """The command line of a command in it, from outside."""
+        return ["nsenter", "--target", str(self._first), "--mount", "--net", "--pid", "chroot",
+                f"{self._base}/root", *map(str, command)]
 
-    def make_writable(self):
-        self._remount("rw")
+    def run(self, *command, expect=0, **options):
+        result = subprocess.run(self.inside(*command), capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                timeout=4 * DeadlineSeconds, **options)
+        assert result.returncode == expect, f"{command}: {result.returncode}\n{result.stdout}{result.stderr}"
+        return result.stdout
 
-    def _remount(self, option):
-        # Of the mount, not of the file system: nobody's open files stand in the way.
-        subprocess.run(["mount", "-o", f"remount,bind,{option}", self.path], check=True)
+    def files(self):
+        """What was added or changed: an overlay marks what was removed by a character device."""
+        changes = f"{self._base}/changes"
+        listing = subprocess.run(["nsenter", "--target", str(self._first), "--mount", "find", changes, "-not", "-type", "c",
+                                  "-printf", "/%P\n"], capture_output=True, text=True, check=True).stdout
+        return set(listing.splitlines()) | {line for line in self.run("find", "/run", "/tmp").splitlines()}
 
     def close(self):
-        subprocess.run(["umount", "--lazy", self.path], check=False)
-
-
-class SteppedClock:
-    """The clock of the day of one program, and nobody else's (tests/programs/stepped_clock.c)."""
-
-    library = pathlib.Path(os.environ["PROXYD_BUILD"]) / "tests" / "programs" / "stepped_clock.so"
-
-    def __init__(self, workspace):
-        self.path = workspace.path / "clock"
-        self.step(0)
-
-    def prefix(self):
-        """What the program's command line begins with."""
-        return ("env", f"LD_PRELOAD={self.library}", f"STEPPED_CLOCK={self.path}")
-
-    def step(self, seconds):
-        """From the true time; those who have the file open see it at once."""
-        file = os.open(self.path, os.O_WRONLY | os.O_CREAT)
-        os.pwrite(file, struct.pack("=q", seconds), 0)
-        os.close(file)
+        if self._first is not None:
+            os.kill(self._first, signal.SIGKILL)  # with it goes everything in there
+        self._keeper.kill()
+        self._keeper.wait()
+        self._keeper.stdout.close()
+        shutil.rmtree(self._base, ignore_errors=True)

@@ -59,5 +59,11 @@ TEST_CASE("every request head of the corpus gives what is expected", "[corpus]")
     CHECK(outcomes == expectations_of(Corpus / "http_request_head"));
 }
 
+TEST_CASE("every HTTP/2 request of the corpus gives what is expected", "[corpus]") {
+    const auto outcomes = outcomes_of(Corpus / "http2_request_head", parse_http2_request_head);
+    CHECK(outcomes.size() > 8);
+    CHECK(outcomes == expectations_of(Corpus / "http2_request_head"));
+}
+
 }  // namespace
 }  // namespace proxyd
