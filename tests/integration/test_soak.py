@@ -72,9 +72,10 @@ def kinds_of(descriptors):
     return sorted(descriptor.partition("[")[0] for descriptor in descriptors)
 
 
-def census(proxyd):
-    """Of main and of its workers, when no session is in hand and nobody drains."""
+def census(workspace, proxyd):
+    """Of main and of its workers, when all have served, none drains, and no session is in hand."""
     workers = wait_for_workers(proxyd, Workers)
+    Load(workspace, PlainNginx.request, count=5000, seconds=60).result()
     wait_until(lambda: proxyd.tcp_descriptor_count() == Workers, "nothing but the listeners")
     return ({"main": kinds_of(descriptors_of(proxyd.pid)), "workers": [kinds_of(descriptors_of(pid)) for pid in workers]},
             {"main": status_of(proxyd.pid, "VmRSS"), "workers": max(status_of(pid, "VmRSS") for pid in workers)})
@@ -95,10 +96,9 @@ def test_nobody_is_lost_and_nothing_grows_across_reloads_upgrades_and_kills(work
     proxyd = workspace.start_proxyd(routes={server.host: str(server.site)}, workers=Workers,
                                     access_log=str(workspace.path / "log"))
     killer = Killer(proxyd)
-    Load(workspace, server.request, count=5000, seconds=60).result()
     for number in range(3):  # every kind once, for what is needed for the first time
         one_of(number, proxyd, killer)
-    descriptors, resident = census(proxyd)
+    descriptors, resident = census(workspace, proxyd)
     killer.in_hand.clear()
 
     step = Handoffs // (Events + 1)
@@ -109,7 +109,7 @@ def test_nobody_is_lost_and_nothing_grows_across_reloads_upgrades_and_kills(work
     result = load.result()
     print(summary(result), killer, sep="; ")
     assert_only_those_in_hand_noticed(result, killer)
-    descriptors_after, resident_after = census(proxyd)
+    descriptors_after, resident_after = census(workspace, proxyd)
     print(f"memory before {resident} and after {resident_after} (KiB)")
     assert descriptors_after == descriptors
     assert all(resident_after[process] - resident[process] <= GrowthKiBMax for process in resident)
