@@ -386,6 +386,22 @@ void Session::change_state(State state) {
     services_.statistics.enter(state_);
 }
 
+Session::Snapshot Session::snapshot() const {
+    Snapshot now;
+    now.id = {id_.data(), id_.size()};
+    now.client = client_;
+    now.listener = local_ ? *local_ : entrance_.address;
+    now.state = session_state_word(state_);
+    now.protocol = protocol_word(protocol_);
+    now.name = hello_.name ? hello_.name->view() : std::string_view(offending_name_);
+    now.route = route_key_;
+    if (state_ == State::AwaitingSite && site_ != nullptr) now.site_directory = site_->directory();
+    now.bytes_seen = socket_.bytes_seen();
+    now.accepted_at = accepted_at_;
+    now.waits_since = hello_at_.value_or(accepted_at_);
+    return now;
+}
+
 void Session::log(Verdict verdict, std::string_view reason) {
     AccessRecord record;
     record.id = {id_.data(), id_.size()};

@@ -116,6 +116,11 @@ void Worker::replace_access_log(UniqueFd file) {
     access_log_.replace(std::move(file));
 }
 
+WorkerReportSubjects Worker::report_subjects() {
+    return {configuration_, sites_directory_ ? &*sites_directory_ : nullptr, sites_, sessions_,
+            [this](const ExplainRequest& request) { return explain(request); }};
+}
+
 Explanation Worker::explain(const ExplainRequest& request) const {
     std::vector<const Entrance*> entrances;
     for (const auto& listener : listeners_)
