@@ -61,7 +61,7 @@ struct Entrance {
     SocketAddress address;  // of the listener
     Route site;             // the listener's own site; its site_directory is "" without one
     const AccessLists* access = nullptr;  // who may come in; null: everybody
-    ProxyProtocol proxy_protocol;
+    ProxyProtocol proxy_protocol{};
 };
 
 class Session : public IntrusiveHook {
@@ -142,7 +142,7 @@ class Session : public IntrusiveHook {
     uint32_t http2_stream_ = 0;
     Hello hello_;
     std::string offending_name_;
-    std::string route_key_;
+    std::string_view route_key_;  // lives as long as the routes
     RouteRule rule_ = RouteRule::Default;
     Site* site_ = nullptr;  // where it waits, or what took it; not to be used after that
 

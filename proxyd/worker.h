@@ -62,12 +62,14 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     void follow_sessions(AccessLog::Follower* follower) { access_log_.follow(follower); }
 
   private:
-    bool make_room() override;
+    bool has_room() override;
     void on_accept_pause(AcceptPause cause) override;
     void on_accepted(UniqueFd connection, const SocketAddress& client,
                      const Entrance& entrance) override;
     void on_client_event(uint64_t key, uint32_t epoll_events) override;
     void on_site_room(Site& site);
+    bool is_full() const;
+    Session* next_to_go();
     bool resume_first_waiting(Site& site, sa_family_t client_family);
     void on_before_wait() noexcept;
     void on_log_retry() noexcept {}  // what follows is another look at the log before the wait
