@@ -8,9 +8,8 @@
 namespace proxyd {
 namespace {
 
-constexpr auto Protocols =
-    std::to_array<Protocol>({Protocol::Tls, Protocol::Http, Protocol::Http2, Protocol::Ssh,
-                             Protocol::Silent, Protocol::Other});
+constexpr std::array<Protocol, 6> Protocols = {Protocol::Tls, Protocol::Http,   Protocol::Http2,
+                                               Protocol::Ssh, Protocol::Silent, Protocol::Other};
 
 // One request on its way through the rules.
 class Explainer {

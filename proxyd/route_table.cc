@@ -64,7 +64,7 @@ RouteTable::RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirec
 }
 
 RouteMatch RouteTable::find(std::string_view name, Protocol protocol, DecisionTrace* trace) const {
-    if (!name.empty()) {
+    if (!name.empty() && has_names(protocol)) {
         if (const Route* found = find_exact(name, RouteRule::ExactName, trace))
             return {found, RouteRule::ExactName};
         if (const Route* found = find_wildcard(name, trace))

@@ -153,6 +153,14 @@ TEST_CASE("a listener with its own site looks at no name", "[explanation]") {
     CHECK(Fixture().explain({.port = 25, .from = "198.51.100.1"}).reason == "listener_deny");
 }
 
+TEST_CASE("protocols without names have their class, and no part in the default", "[explanation]") {
+    CHECK(Fixture().explain({.name = "x.example.org", .protocol = "h2"}).route == "*.example.org");
+    CHECK(Fixture().explain({.name = "other.org", .protocol = "h2"}).route == "@http");
+    CHECK(Fixture().explain({.name = "x.example.org", .protocol = "ssh"}).reason == "no_route");
+    CHECK(Fixture().explain({.protocol = "other"}).reason == "protocol_unknown");
+    CHECK(Fixture().explain({.protocol = "silent"}).reason == "hello_timeout");
+}
+
 TEST_CASE("a name is checked as clients' names are", "[explanation]") {
     CHECK(lines(Fixture().explain({.name = "a..b"})).back() ==
           "name [a..b] refuse: a..b: no name that a client may ask for (name_has_empty_label)");
