@@ -8,6 +8,7 @@ namespace {
 
 std::string state_text(const Json& session) {
     const std::string state = text_at(session, "state");
+    if (state == "awaiting_proxy_header") return "awaits PROXY header";
     if (state == "awaiting_hello") return "awaits hello";
     if (state == "awaiting_site") return "awaits site";
     return state;
