@@ -53,10 +53,13 @@ bool ClientSocket::drain() {
     return size > 0 && bytes_drained_ <= DrainBytesMax;
 }
 
-void ClientSocket::send_last(std::string_view answer) {
+void ClientSocket::send(std::string_view answer) {
     if (!answer.empty())
-        (void)send(connection_.borrow().number(), answer.data(), answer.size(),
-                   MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)::send(connection_.borrow().number(), answer.data(), answer.size(),
+                     MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void ClientSocket::end_sending() {
     shutdown(connection_.borrow().number(), SHUT_WR);
 }
 

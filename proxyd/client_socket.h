@@ -35,8 +35,9 @@ class ClientSocket {
     bool take(size_t bytes);
     // Takes and throws away what is there. False: nothing more will come, or too much has.
     bool drain();
-    // Sends as much of it as fits, and ends our half of the connection.
-    void send_last(std::string_view answer);
+    // Sends as much of it as fits.
+    void send(std::string_view answer);
+    void end_sending();
 
     // Watches for `events` from now on. False if there is no memory or descriptor for that.
     bool watch(uint32_t events);

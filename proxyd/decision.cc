@@ -72,6 +72,14 @@ std::string_view refusing_list(const AccessLists& lists, const ListReasons& reas
     return "";
 }
 
+// Clients that are told apart only for the sake of a route end without one as they would anyway:
+// those that say nothing by the deadline.
+Decision without_route(Protocol protocol) {
+    if (protocol == Protocol::Other) return {{}, "protocol_unknown", Refusal::Malformed};
+    if (protocol == Protocol::Silent) return {{}, "hello_timeout", Refusal::TooLate};
+    return {{}, "no_route", Refusal::NoRoute};
+}
+
 }  // namespace
 
 Decision decide_at_accept(const AccessLists* access, const Route& site, const SocketAddress* source,
@@ -95,9 +103,7 @@ Decision decide_by_hello(const RouteTable& routes, const ClientFacts& client,
         if (!reason.empty()) return {match, reason, Refusal::Forbidden};
     }
     const RouteMatch taken = routes.find_by_alpn(client.alpn, match, trace);
-    if (taken.route == nullptr && client.protocol == Protocol::Other)
-        return {{}, "protocol_unknown", Refusal::Malformed};
-    if (taken.route == nullptr) return {{}, "no_route", Refusal::NoRoute};
+    if (taken.route == nullptr) return without_route(client.protocol);
     return {taken, "", {}};
 }
 

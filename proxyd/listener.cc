@@ -4,6 +4,7 @@
 #include "base/daemon/log.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <utility>
@@ -15,16 +16,26 @@ constexpr int BacklogMax = 4096;
 constexpr int AcceptsPerWakeup = 16;
 constexpr auto PauseTime = std::chrono::milliseconds(100);
 
+// Not open if the system has no descriptor left.
+UniqueFd epoll_of(BorrowedFd socket) {
+    UniqueFd epoll = UniqueFd::adopt(epoll_create1(EPOLL_CLOEXEC));
+    epoll_event event{};
+    event.events = EPOLLIN;
+    if (epoll.is_open()) epoll_ctl(epoll.borrow().number(), EPOLL_CTL_ADD, socket.number(), &event);
+    return epoll;
+}
+
 }  // namespace
 
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
+      epoll_(epoll_of(socket_)),
       entrance_{socket.address, Route{"listener", std::move(socket.site), true}, socket.access,
                 std::move(socket.proxy_protocol)},
       owner_(owner),
       readable_(loop, *this),
       pause_(loop, *this) {
-    readable_.start(socket_);
+    go_on();
 }
 
 void Listener::stop() {
@@ -32,6 +43,7 @@ void Listener::stop() {
     }
     readable_.stop();
     pause_.stop();
+    epoll_.close();
     socket_.close();
 }
 
@@ -47,7 +59,8 @@ void Listener::on_readable() noexcept {
 }
 
 Listener::Accepted Listener::accept_one() {
-    if (!owner_.make_room()) {
+    if (!owner_.has_room()) {
+        waits_for_room_ = true;
         pause(AcceptPause::NoRoom, "no more descriptors are allowed (RLIMIT_NOFILE)");
         return Accepted::NoRoom;
     }
@@ -88,8 +101,13 @@ void Listener::pause(AcceptPause cause, std::string_view why) {
 }
 
 void Listener::on_pause_over() noexcept {
-    readable_.start(socket_);
-    on_readable();
+    go_on();
+}
+
+void Listener::go_on() {
+    waits_for_room_ = false;
+    pause_.stop();
+    readable_.start(epoll_.is_open() ? epoll_ : socket_);
 }
 
 }  // namespace proxyd

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // Listener: accepts clients at one listening socket (listening_sockets.h), in a worker.
+//
+// The socket lies in an epoll set of its own inside the event loop: libev relies on close(2) to
+// take a descriptor out of its set, but main has the socket open, too.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -25,8 +28,8 @@ class Listener {
   public:
     class Owner {
       public:
-        // Whether another client can be taken; makes room for it if need be.
-        virtual bool make_room() = 0;
+        // Whether another client could be taken.
+        virtual bool has_room() = 0;
         virtual void on_accepted(UniqueFd connection, const SocketAddress& client,
                                  const Entrance& entrance) = 0;
         virtual void on_accept_pause(AcceptPause cause) = 0;
@@ -42,6 +45,9 @@ class Listener {
     const Entrance& entrance() const { return entrance_; }
     // Takes what is in the backlog, and listens no more.
     void stop();
+    // Whether it has stopped for a while since the owner has no room.
+    bool waits_for_room() const { return waits_for_room_; }
+    void go_on();
 
   private:
     enum class Accepted { One, None, NoRoom };
@@ -52,9 +58,11 @@ class Listener {
     void pause(AcceptPause cause, std::string_view why);
 
     UniqueFd socket_;
+    UniqueFd epoll_;  // of socket_ alone
     const Entrance entrance_;
     Owner& owner_;
     bool has_told_of_pause_ = false;
+    bool waits_for_room_ = false;
     ReadWatcher<&Listener::on_readable> readable_;
     TimerWatcher<&Listener::on_pause_over> pause_;
 };

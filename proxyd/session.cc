@@ -46,6 +46,10 @@ std::string_view outcome_word(HandoffOutcome outcome) {
     return "";
 }
 
+uint32_t stream_of(const HelloOutcome& outcome) {
+    return std::visit([](const auto& found) { return found.http2_stream; }, outcome);
+}
+
 }  // namespace
 
 Session::Session(SessionServices& services, uint64_t key, uint32_t number, UniqueFd connection,
@@ -66,6 +70,7 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
 Session::~Session() {
     services_.statistics.leave(state_);
     leave_lists();
+    if (is_counted_) services_.source_limits.leave(services_.source_column, client_);
 }
 
 Session::Progress Session::begin() {
@@ -83,7 +88,7 @@ Session::Progress Session::come_in() {
     change_state(State::AwaitingHello);
     const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
     if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
-    switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
+    switch (services_.source_limits.admit(services_.source_column, client_, accepted_at_)) {
         case SourceVerdict::Fine:
             is_counted_ = true;
             break;
@@ -102,13 +107,15 @@ Session::Progress Session::come_in() {
 // input would turn the close into a reset.
 Session::Progress Session::turn_away(Refusal refusal, std::string_view reason) {
     hello_at_.reset();
-    if (const auto bytes = socket_.peek(services_.peek_buffer, 0))
+    if (const auto bytes = socket_.peek(services_.peek_buffer, 0)) {
         protocol_ = recognise_protocol(*bytes).value_or(Protocol::Unknown);
+        if (protocol_ == Protocol::Http2) http2_stream_ = stream_of(parse_hello(protocol_, *bytes));
+    }
     log(Verdict::Rejected, reason);
-    const std::string answer = refusal_answer(protocol_, refusal, reason);
+    const std::string answer = refusal_answer(protocol_, refusal, reason, http2_stream_);
     if (answer.empty()) return Progress::Done;
     (void)socket_.drain();
-    socket_.send_last(answer);
+    socket_.send(answer);
     return Progress::Done;
 }
 
@@ -171,7 +178,7 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
         protocol_ = *protocol;
         outcome = parse_hello(protocol_, bytes);
     }
-    http2_stream_ = std::visit([](const auto& found) { return found.http2_stream; }, outcome);
+    http2_stream_ = stream_of(outcome);
     if (const auto* need = std::get_if<NeedMore>(&outcome)) {
         if (need->bytes_min > services_.configuration.hello_bytes_max)
             return refuse(Refusal::Malformed, "hello_too_large");
@@ -327,7 +334,8 @@ Session::Progress Session::refuse(Refusal refusal, std::string_view reason, Verd
     stop_timers();
     change_state(State::Refusing);
     socket_.set_receive_low_water(1);
-    socket_.send_last(refusal_answer(protocol_, refusal, reason, http2_stream_));
+    socket_.send(refusal_answer(protocol_, refusal, reason, http2_stream_));
+    socket_.end_sending();
     if (!socket_.drain() || !socket_.watch(EPOLLIN | EPOLLRDHUP)) return Progress::Done;
     services_.expendable.push_back(*this);
     is_expendable_ = true;
@@ -376,6 +384,22 @@ void Session::change_state(State state) {
     services_.statistics.leave(state_);
     state_ = state;
     services_.statistics.enter(state_);
+}
+
+Session::Snapshot Session::snapshot() const {
+    Snapshot now;
+    now.id = {id_.data(), id_.size()};
+    now.client = client_;
+    now.listener = local_ ? *local_ : entrance_.address;
+    now.state = session_state_word(state_);
+    now.protocol = protocol_word(protocol_);
+    now.name = hello_.name ? hello_.name->view() : std::string_view(offending_name_);
+    now.route = route_key_;
+    if (state_ == State::AwaitingSite && site_ != nullptr) now.site_directory = site_->directory();
+    now.bytes_seen = socket_.bytes_seen();
+    now.accepted_at = accepted_at_;
+    now.waits_since = hello_at_.value_or(accepted_at_);
+    return now;
 }
 
 void Session::log(Verdict verdict, std::string_view reason) {

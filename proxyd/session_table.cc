@@ -1,14 +1,28 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/session_table.h"
 
+#include <cassert>
+#include <new>
+
 namespace proxyd {
+
+bool SessionTable::reserve_one() {
+    if (!free_.empty()) return true;
+    try {
+        // As much as will be needed when all of them have ended.
+        if (free_.capacity() <= places_.size()) free_.reserve(2 * places_.size() + 16);
+        places_.emplace_back();
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    free_.push_back(static_cast<uint32_t>(places_.size() - 1));
+    return true;
+}
 
 Session& SessionTable::add(SessionServices& services, UniqueFd connection,
                            const SocketAddress& client, const Entrance& entrance) {
-    if (free_.empty()) {
-        free_.push_back(static_cast<uint32_t>(places_.size()));
-        places_.emplace_back();
-    }
+    const bool has_place = reserve_one();
+    assert(has_place && "whoever accepts has asked");
     const uint32_t index = free_.back();
     free_.pop_back();
     Place& place = places_[index];

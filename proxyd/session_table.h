@@ -19,6 +19,8 @@ class SessionTable {
     SessionTable(const SessionTable&) = delete;
     SessionTable& operator=(const SessionTable&) = delete;
 
+    // Whether there is memory for one more.
+    bool reserve_one();
     Session& add(SessionServices& services, UniqueFd connection, const SocketAddress& client,
                  const Entrance& entrance);
     Session* find(uint64_t key);  // null if it has ended

@@ -98,11 +98,12 @@ void Worker::start(std::vector<ListeningSocket> sockets) {
         listeners_.push_back(std::make_unique<Listener>(loop_, std::move(socket), *this));
 }
 
+// The listeners stay, without their sockets: sessions refer to where they came in.
 void Worker::drain() {
+    if (is_draining_) return;
     is_draining_ = true;
     for (const auto& listener : listeners_)
         listener->stop();
-    listeners_.clear();
 }
 
 void Worker::end_now() {
@@ -113,6 +114,11 @@ void Worker::end_now() {
 
 void Worker::replace_access_log(UniqueFd file) {
     access_log_.replace(std::move(file));
+}
+
+WorkerReportSubjects Worker::report_subjects() {
+    return {configuration_, sites_directory_ ? &*sites_directory_ : nullptr, sites_, sessions_,
+            [this](const ExplainRequest& request) { return explain(request); }};
 }
 
 Explanation Worker::explain(const ExplainRequest& request) const {
@@ -126,23 +132,30 @@ Explanation Worker::explain(const ExplainRequest& request) const {
 // sessions_max, when most of all sessions wait for sites, the oldest one at the site where most
 // wait goes: clients of a site that is down must not keep those of others out. Short of descriptors
 // alone, those who wait are kept, and the next clients wait in the kernel's queue.
-bool Worker::make_room() {
-    const size_t count = sessions_.size();
-    const size_t most = sessions_max_;
-    if (count < std::min(most, sessions_affordable_)) return true;
-    Session* oldest = expendable_.front();
-    const size_t waiting_for_sites = count - expendable_.size();
-    if (count >= most && (oldest == nullptr || waiting_for_sites > most / 2))
-        oldest = sites_.most_waited_for()->first_of_most_waiting();
-    if (oldest == nullptr) return false;
-    oldest->give_up("sessions_max");
-    sessions_.erase(*oldest);
-    return true;
+Session* Worker::next_to_go() {
+    const size_t waiting_for_sites = sessions_.size() - expendable_.size();
+    const bool is_at_most = sessions_.size() >= sessions_max_;
+    if (is_at_most && (expendable_.front() == nullptr || waiting_for_sites > sessions_max_ / 2))
+        return sites_.most_waited_for()->first_of_most_waiting();
+    return expendable_.front();
+}
+
+bool Worker::is_full() const {
+    return sessions_.size() >= std::min(sessions_max_, sessions_affordable_);
+}
+
+bool Worker::has_room() {
+    return sessions_.reserve_one() && (!is_full() || next_to_go() != nullptr);
 }
 
 void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
                          const Entrance& entrance) {
     statistics_.accepted.add(1);
+    if (is_full()) {
+        Session* const oldest = next_to_go();
+        oldest->give_up("sessions_max");
+        sessions_.erase(*oldest);
+    }
     Session& session = sessions_.add(services_, std::move(connection), client, entrance);
     finish_if_done(session, session.begin());
 }
@@ -179,6 +192,8 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 
 void Worker::on_before_wait() noexcept {
     access_log_.flush();
+    for (const auto& listener : listeners_)
+        if (listener->waits_for_room() && has_room()) listener->go_on();
     if (is_draining_ && sessions_.size() == 0) loop_.stop();
     if (access_log_.has_pending() && !log_retry_.is_active()) log_retry_.start(LogRetryTime);
     statistics_.count_log_lines(take_log_line_counts());

@@ -16,6 +16,7 @@
 #include "proxyd/session_table.h"
 #include "proxyd/site_table.h"
 #include "proxyd/sites_directory.h"
+#include "proxyd/worker_reports.h"
 
 #include <array>
 #include <memory>
@@ -55,14 +56,20 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     void flush_log() { access_log_.flush(); }
     // What would become of a client.
     Explanation explain(const ExplainRequest& request) const;
+    // What there is to report on; borrowed from the worker.
+    WorkerReportSubjects report_subjects();
+    // Who is told of each session's end; null: nobody.
+    void follow_sessions(AccessLog::Follower* follower) { access_log_.follow(follower); }
 
   private:
-    bool make_room() override;
+    bool has_room() override;
     void on_accept_pause(AcceptPause cause) override;
     void on_accepted(UniqueFd connection, const SocketAddress& client,
                      const Entrance& entrance) override;
     void on_client_event(uint64_t key, uint32_t epoll_events) override;
     void on_site_room(Site& site);
+    bool is_full() const;
+    Session* next_to_go();
     bool resume_first_waiting(Site& site, sa_family_t client_family);
     void on_before_wait() noexcept;
     void on_log_retry() noexcept {}  // what follows is another look at the log before the wait

@@ -100,15 +100,16 @@ def test_no_descriptor_for_a_client_costs_a_look_now_and_then(workspace):
     """Others may have made the limit lower than it was at the start: the client stays in the kernel's queue."""
     inbox, proxyd = start(workspace)
     serve(workspace, inbox, 1)
-    _, hard_limit = resource.prlimit(proxyd.pid, resource.RLIMIT_NOFILE)
-    taken = {int(number) for number in os.listdir(f"/proc/{proxyd.pid}/fd")}
+    pid = proxyd.serving_pid()
+    _, hard_limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(number) for number in os.listdir(f"/proc/{pid}/fd")}
     lowest_free = min(set(range(len(taken) + 1)) - taken)
-    resource.prlimit(proxyd.pid, resource.RLIMIT_NOFILE, (lowest_free, hard_limit))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free, hard_limit))
     client = workspace.connect(Get)
     proxyd.wait_for_line("accepting pauses at .*: Too many open files")
-    proxyd.signal(signal.SIGSTOP)
-    resource.prlimit(proxyd.pid, resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
-    proxyd.signal(signal.SIGCONT)
+    os.kill(pid, signal.SIGSTOP)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+    os.kill(pid, signal.SIGCONT)
     assert inbox.receive().client == client.address
     assert sum("accepting pauses" in line for line in proxyd.lines) == 1
     assert wakeups(proxyd) <= 2 * WakeupsPerClient + 10 + WakeupsForStop

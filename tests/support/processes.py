@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Child processes whose output is read line by line while they run, and proxyd as one of them."""
 
+import contextlib
+import functools
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -26,6 +29,40 @@ def run_proxyd(*arguments, **options):
     """For what ends by itself."""
     return subprocess.run([program("proxyd"), *map(str, arguments)], capture_output=True, text=True,
                           timeout=DeadlineSeconds, **options)
+
+
+@functools.cache
+def takes_key(key):
+    """Whether proxyd knows such a key of its configuration."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({"listen": ["127.0.0.1:1"], "routes": {"*": "/run/site"}, key: None}, file)
+        file.flush()
+        return "is not a key of proxyd" not in run_proxyd("--config", file.name, "--check-config").stderr
+
+
+def children_of(pid):
+    """Of all its threads; nothing of a process that is not there any more."""
+    children = []
+    for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            children += map(int, thread.read_text().split())
+    return children
+
+
+def descriptors_of(pid):
+    """What each descriptor of a process is; those that it closes meanwhile are left out."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.append(os.readlink(entry.path))
+    return found
+
+
+def status_of(pid, field):
+    """A number of /proc/PID/status: "VmRSS" in KiB, "voluntary_ctxt_switches"."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"^{field}:\s+(\d+)", text, re.MULTILINE).group(1))
 
 
 class Child:
@@ -87,10 +124,18 @@ class Child:
 
 
 class Proxyd(Child):
-    def __init__(self, directory, configuration, prefix=()):
-        path = directory / "proxyd.json"
-        path.write_text(json.dumps(configuration, indent=2))
-        super().__init__([*prefix, program("proxyd"), "--config", path], cwd=directory)
+    def __init__(self, directory, configuration, prefix=(), executable=None):
+        self.configuration = configuration
+        self.configuration_path = directory / "proxyd.json"
+        self.write_configuration()
+        super().__init__([*prefix, executable or program("proxyd"), "--config", self.configuration_path],
+                         cwd=directory)
+
+    def write_configuration(self):
+        """As editors do: the old file is whole until the new one is."""
+        new = self.configuration_path.with_suffix(".new")
+        new.write_text(json.dumps(self.configuration, indent=2))
+        new.replace(self.configuration_path)
 
     def wait_until_ready(self):
         self.wait_for_line(r" notice ready: ")
@@ -113,12 +158,46 @@ class Proxyd(Child):
     def access_lines(self):
         return [parse_access_line(line) for line in self.lines if " access " in line]
 
+    def workers(self):
+        """The pids of main's children; none if this proxyd is one process."""
+        return children_of(self.pid)
+
+    def processes(self):
+        return [self.pid, *self.workers()]
+
+    def serving_pid(self):
+        """The one process that has clients in hand: the only worker."""
+        workers = self.workers()
+        assert len(workers) <= 1, "more than one worker"
+        return workers[0] if workers else self.pid
+
     def descriptors(self):
-        """What each descriptor is."""
-        return sorted(os.readlink(entry.path) for entry in os.scandir(f"/proc/{self.pid}/fd"))
+        """What each descriptor of each process is."""
+        return sorted(descriptor for pid in self.processes() for descriptor in descriptors_of(pid))
 
     def tcp_descriptor_count(self):
-        return sum(inode in tcp_inodes() for inode in self.descriptors())
+        """TCP sockets that any of the processes holds: a listener is one, though main holds it beside its worker."""
+        return len(set(self.descriptors()) & tcp_inodes())
+
+    def reload(self, **changes):
+        """With other values in its configuration, if any; waits until it is done, and returns the line that says so."""
+        if changes:
+            self.configuration.update(changes)
+            self.write_configuration()
+        return self._signal_and_wait(signal.SIGHUP, r" notice reloaded: | error .*reload failed")
+
+    def upgrade(self):
+        """To whatever its program's file is now."""
+        return self._signal_and_wait(signal.SIGUSR2, r" notice upgraded: | error .*upgrade failed")
+
+    def _signal_and_wait(self, number, pattern):
+        so_far = len(self.lines)
+        self.signal(number)
+        return self.wait_for(lambda lines: next((line for line in lines[so_far:] if re.search(pattern, line)), None),
+                             f"a line like {pattern}")
+
+    def resident_kib(self):
+        return {pid: status_of(pid, "VmRSS") for pid in self.processes()}
 
     def stop(self, number=signal.SIGTERM):
         """Stops it cleanly; returns the numbers of its last line."""

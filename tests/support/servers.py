@@ -169,6 +169,19 @@ class Nginx(Server):
         return hashlib.sha256((self.uploads / name).read_bytes()).hexdigest()
 
 
+class PlainNginx(Server):
+    """nginx without TLS and without a log of its own: what answers to load. Its clients' answer is "HTTP/1.1 200 OK"."""
+
+    kind, scheme, host = "load", "http", "load.example.org"
+    request = b"GET / HTTP/1.1\r\nHost: load.example.org\r\nConnection: close\r\n\r\n"
+
+    def __init__(self, workspace, port=Port, **options):
+        directory = workspace.site("load-own")
+        files_directory(workspace)
+        (directory / "nginx.conf").write_text(PlainNginxConfiguration.format(user=NginxUser, port=port, own=directory))
+        super().__init__(workspace, ["nginx", "-c", directory / "nginx.conf", "-e", "stderr"], port, **options)
+
+
 class Node(Server):
     kind, scheme, host = "node", "https", "node.example.org"
     log_pattern = "seen {client} [A-Z]+ {path}$"
@@ -237,6 +250,27 @@ http {{
             alias {own}/uploads/;
             dav_methods PUT;
         }}
+    }}
+}}
+"""
+
+PlainNginxConfiguration = """
+daemon off;
+worker_processes 2;
+{user}
+pid {own}/nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 2048; }}
+http {{
+    access_log off;
+    client_body_temp_path {own}/body;
+    proxy_temp_path {own}/proxy;
+    fastcgi_temp_path {own}/fastcgi;
+    uwsgi_temp_path {own}/uwsgi;
+    scgi_temp_path {own}/scgi;
+    server {{
+        listen {port};
+        location / {{ return 200 "served\n"; }}
     }}
 }}
 """

@@ -6,6 +6,7 @@ port on it as everybody else. Waiting is always for something that happens, up t
 """
 
 import contextlib
+import getpass
 import ipaddress
 import itertools
 import os
@@ -17,7 +18,7 @@ import tempfile
 import time
 
 from support.clients import Client
-from support.processes import Child, DeadlineSeconds, Proxyd
+from support.processes import Child, DeadlineSeconds, Proxyd, takes_key
 from support.receivers import SiteInbox
 
 Port = 8443
@@ -81,19 +82,29 @@ class Workspace:
         self.children.append(child)
         return child
 
-    def start_proxyd(self, prefix=(), **configuration):
+    def start_proxyd(self, prefix=(), executable=None, **configuration):
         """proxyd, ready, listening at `self.address` unless `listen` says otherwise; without any route
         that is named, the empty directory `sites` is where its clients go.
 
-        `prefix` is what the command line begins with, such as ("prlimit", "--nofile=32").
+        `prefix` is what the command line begins with, such as ("prlimit", "--nofile=32"); `executable`
+        is another proxyd than the build's. One worker serves, so that limits and orders are what a test
+        counts on, as the user who runs the tests, whose files it sees; None leaves such a key out.
         """
         configuration.setdefault("listen", [f"{self.address}:{Port}"])
         if "routes" not in configuration:
             configuration.setdefault("sites", str(self.sites))
-        proxyd = Proxyd(self.path, configuration, prefix)
+        for key, value in self.defaults().items():
+            configuration.setdefault(key, value)
+        configuration = {key: value for key, value in configuration.items() if value is not None}
+        proxyd = Proxyd(self.path, configuration, prefix, executable)
         self.children.append(proxyd)
         proxyd.wait_until_ready()
         return proxyd
+
+    def defaults(self):
+        """What a proxyd of a test is told beside its purpose, as far as it knows these keys yet."""
+        defaults = {"workers": 1, "user": getpass.getuser(), "control": str(self.path / "control.sock")}
+        return {key: value for key, value in defaults.items() if takes_key(key)}
 
     def connect(self, first_bytes=b"", *, address=None, port=Port, source=None):
         client = Client(address or self.address, port, source)

@@ -160,3 +160,51 @@ TEST_CASE("what is wrong with limits of sources", "[configuration_access]") {
           "p.json:2: source_connections_per_second_max: is 1000001, a whole number from 0 to "
           "1000000 is allowed");
 }
+
+TEST_CASE("who sends PROXY protocol headers to a listener", "[configuration_access]") {
+    const auto configuration = parse_configuration(
+        R"({"listen": [{"address": "192.0.2.1:1", "proxy_protocol": true},
+                       {"address": "192.0.2.1:2", "proxy_protocol": ["192.0.2.0/24", "::1"]},
+                       {"address": "192.0.2.1:3", "proxy_protocol": false}, "192.0.2.1:4"],
+            "routes": {"*": "/s"}})",
+        "p.json");
+
+    REQUIRE(configuration.has_value());
+    const auto policy = [&](size_t i) { return configuration->listeners[i].proxy_protocol; };
+    CHECK(policy(0).is_from_all);
+    CHECK_FALSE(policy(1).is_from_all);
+    CHECK(policy(1).sources.texts() == std::vector<std::string>{"192.0.2.0/24", "::1"});
+    CHECK(policy(2).is_off());
+    CHECK(policy(3).is_off());
+    const auto again = parse_configuration(print_configuration(*configuration), "p.json");
+    REQUIRE(again.has_value());
+    CHECK(again->listeners[0].proxy_protocol.is_from_all);
+    CHECK(again->listeners[1].proxy_protocol.sources.texts() == policy(1).sources.texts());
+}
+
+TEST_CASE("what is wrong with the senders of PROXY protocol headers", "[configuration_access]") {
+    constexpr auto Allowed =
+        "true (everybody sends a header) or a list of the sources that do, such as "
+        "[\"192.0.2.0/24\"], is allowed";
+    CHECK(listener_error_of(R"("proxy_protocol": [])") ==
+          std::string("p.json:2: listen[0].proxy_protocol: is empty, ") + Allowed);
+    CHECK(listener_error_of(R"("proxy_protocol": "v2")") ==
+          std::string("p.json:2: listen[0].proxy_protocol: is a string, ") + Allowed);
+    CHECK(listener_error_of(R"("proxy_protocol": [1])") ==
+          "p.json:2: listen[0].proxy_protocol[0]: is a number, an address or a prefix such as "
+          "\"192.0.2.0/24\" is allowed");
+    CHECK(listener_error_of(R"("proxy_protocol": ["192.0.2.1/24"])")
+              .starts_with("p.json:2: listen[0].proxy_protocol[0]: '192.0.2.1/24' has bits set"));
+}
+
+TEST_CASE("how long a client may say nothing before it is silent", "[configuration_access]") {
+    const auto configuration = parse_configuration(
+        R"({"listen": [":1"], "routes": {"@silent": "/s"}, "silent_after": "500ms"})", "p.json");
+
+    REQUIRE(configuration.has_value());
+    CHECK(configuration->silent_after == std::chrono::milliseconds(500));
+    CHECK(parse_configuration(print_configuration(*configuration), "p.json")->silent_after ==
+          configuration->silent_after);
+    CHECK(error_of(R"({"listen": [":1"], "routes": {"*": "/s"},)", R"("silent_after": "0ms")", "}")
+              .starts_with("p.json:2: silent_after: is '0ms', a duration from \"1ms\""));
+}

@@ -95,8 +95,9 @@ TEST_CASE("configuration: unknown keys come with a hint", "[configuration]") {
           "p.json:2: rotues: is not a key of proxyd, did you mean 'routes'?");
     CHECK(error_of(R"("colour": 1)") ==
           "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
-          "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, "
-          "source_sessions_max, source_connections_per_second_max, access_log, access_log_format");
+          "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, "
+          "source_sessions_max, source_connections_per_second_max, access_log, access_log_format, "
+          "workers, worker_timeout, user, log_level, metrics");
     CHECK(error_of(R"("routes": {})") == "p.json:2: routes: is given twice, first in line 1");
 }
 
@@ -180,4 +181,19 @@ TEST_CASE("configuration: a file that is not JSON names the line", "[configurati
 
     REQUIRE(errors.size() == 1);
     CHECK(errors[0].starts_with("p.json:3: is not JSON: "));
+}
+
+TEST_CASE("configuration: the control socket", "[configuration]") {
+    const auto parse = [](std::string_view control) {
+        return parse_configuration(
+            R"({"listen": [":1"], "sites": "/s")" + std::string(control) + "}", "p.json");
+    };
+    CHECK(parse("")->control == "/run/proxyd/control.sock");
+    CHECK(parse("")->control_place.empty());
+    CHECK(parse(R"(, "control": "none")")->control == "none");
+    CHECK(parse(R"(, "control": "/a/b")")->control_place == "p.json:1: control");
+    CHECK(error_of(R"("control": "here")") ==
+          "p.json:2: control: 'here' is no absolute path, \"none\" or an absolute path is allowed");
+    CHECK(error_of(R"("control": 7)") ==
+          "p.json:2: control: is a number, \"none\" or an absolute path is allowed");
 }

@@ -50,7 +50,7 @@ TEST_CASE_METHOD(Area, "statistics_area: what a child counts is seen", "[statist
     const StatisticsSnapshot snapshot = area.snapshot();
     CHECK(snapshot.accepted == 2);
     CHECK(snapshot.sessions(Verdict::HandedOver) == 1);
-    CHECK(snapshot.in_hand[0] == 1);
+    CHECK(snapshot.in_hand[static_cast<size_t>(SessionState::AwaitingHello)] == 1);
 }
 
 TEST_CASE_METHOD(Area, "statistics_area: a child can't reach the slots of others",

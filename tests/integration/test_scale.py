@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""A hundred thousand routes cost a client no more than ten, and no client more than a few system calls.
+
+Compared by counts of system calls and of instructions, which say the same on a busy machine.
+"""
+
+import os
+import signal
+import time
+
+import pytest
+
+from support import client_hello
+from support.counting import instructions_of, system_calls_of
+from support.load import Load, summary
+from support.processes import takes_key
+from support.servers import PlainNginx
+from support.workspace import Port
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can trace a worker")
+
+FewRoutes, ManyRoutes = 10, 100_000
+SystemCallsMax = 4.5
+AtOnce, Rounds = 16, 50
+# The text of a log line is longer or shorter by digits, and buckets of a hash table hold one name or two.
+InstructionsDifferenceMax = 0.02
+Hello = client_hello.captured
+# A site socket's queue is as long as the network namespace says in which it was made; and all may use it by its path.
+DeepQueue = ("unshare", "--net", "sh", "-c", 'echo 64 > /proc/sys/net/unix/max_dgram_qlen && exec "$@"', "sh")
+
+
+def names(count):
+    """A few kinds of names, as a provider has them; the same first ones, however many there are."""
+    return [f"customer-{number}.{['example.org', 'shop.example.com', 'a.long.way.down.example.net'][number % 3]}"
+            for number in range(count)]
+
+
+def routes_to(site, count):
+    """Half of them wildcards."""
+    return {("*." if index % 2 else "") + name: str(site) for index, name in enumerate(names(count))}
+
+
+def start(workspace, count):
+    """proxyd with so many routes to one site, whose inbox it gives too, each with a port of its own."""
+    port = Port + count % 7
+    inbox = workspace.inbox("site", f"{port}.sock")
+    before = time.monotonic()
+    proxyd = workspace.start_proxyd(routes=routes_to(workspace.site("site"), count),
+                                    listen=[f"{workspace.address}:{port}"])
+    print(f"{count} routes: started in {time.monotonic() - before:.3f} s")
+    return proxyd, inbox, port
+
+
+def serve(workspace, proxyd, inbox, port, hellos):
+    """One client after another, each when all is done for the last one."""
+    for hello in hellos:
+        client = workspace.connect(hello, port=port)
+        inbox.receive().answer(b"done")
+        assert client.read_to_end() == b"done"
+        assert proxyd.access_line_of(client)["verdict"] == "handed_over"
+        client.close()
+
+
+def hellos_of_both_kinds():
+    """An exact name by HTTP and a wildcard by TLS, such as few routes have them too."""
+    name, under_wildcard = names(4)[0], "www.blog." + names(4)[3]
+    # Padded to one size, so that a hello costs the same whenever it is made.
+    return [f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode(),
+            client_hello.built_of_size(400, client_hello.server_name(under_wildcard.encode()))]
+
+
+def test_a_hundred_thousand_routes_cost_a_client_what_ten_do(workspace):
+    instructions, calls = {}, {}
+    hellos = hellos_of_both_kinds()
+    for count in (FewRoutes, ManyRoutes):
+        proxyd, *way = start(workspace, count)
+        serve(workspace, proxyd, *way, hellos * 10)  # until everything has its place
+        with instructions_of(proxyd.serving_pid()) as counted:
+            serve(workspace, proxyd, *way, hellos)
+        instructions[count] = counted[0] / len(hellos)
+        with system_calls_of(proxyd.serving_pid()) as counted:
+            serve(workspace, proxyd, *way, hellos * 10)
+        calls[count] = counted["total"] / len(hellos) / 10
+        proxyd.stop()
+    print(f"instructions for a client: {instructions}, system calls for a client that comes alone: {calls}")
+    assert abs(instructions[ManyRoutes] - instructions[FewRoutes]) <= InstructionsDifferenceMax * instructions[FewRoutes]
+    # A few of its own, such as when a timer ends.
+    assert abs(calls[ManyRoutes] - calls[FewRoutes]) <= 0.1
+
+
+@pytest.mark.skipif(not takes_key("workers"), reason="this proxyd can't reload")
+def test_a_reload_with_a_hundred_thousand_routes(workspace):
+    proxyd, inbox, port = start(workspace, ManyRoutes)
+    for count in (ManyRoutes + 1, FewRoutes, ManyRoutes):
+        before = time.monotonic()
+        line = proxyd.reload(routes=routes_to(workspace.site("site"), count))
+        print(f"{count} routes: reloaded in {time.monotonic() - before:.3f} s")
+        assert " notice reloaded: " in line, line
+        serve(workspace, proxyd, inbox, port, hellos_of_both_kinds())
+
+
+def serve_together(workspace, worker, hello, answer):
+    """So many clients who come while the worker is busy: it stands still until all have said their hello."""
+    os.kill(worker, signal.SIGSTOP)
+    clients = [workspace.connect(hello) for _ in range(AtOnce)]
+    os.kill(worker, signal.SIGCONT)
+    for client in clients:
+        assert client.read(len(answer)) == answer
+        client.close()
+    workspace.clients.clear()
+
+
+@pytest.mark.parametrize("hello, answer", [(PlainNginx.request, b"HTTP/1.1 200"),
+                                           (Hello("load.example.org"), b"HTTP/1.1 400")], ids=["http", "tls"])
+def test_a_client_under_load_costs_at_most_four_and_a_half_system_calls(workspace, hello, answer):
+    """16 at once, a listener with an address of its own, an access log in a file: all calls of the worker.
+
+    A client whose site's queue is full costs more, for proxyd waits for room: here there is room for all. (nginx
+    has no TLS here, and answers all the same.)
+    """
+    server = PlainNginx(workspace, launcher=DeepQueue).wait_until_ready()
+    proxyd = workspace.start_proxyd(routes={server.host: str(server.site)}, access_log=str(workspace.path / "log"))
+    worker = proxyd.serving_pid()
+    with system_calls_of(worker) as counts:
+        for _ in range(Rounds):
+            serve_together(workspace, worker, hello, answer)
+    assert proxyd.stop()["handed_over"] == Rounds * AtOnce
+    print({name: round(count / Rounds / AtOnce, 3) for name, count in counts.items()})
+    assert counts["total"] / Rounds / AtOnce <= SystemCallsMax
+
+
+def test_what_clients_of_an_ordinary_load_cost(workspace):
+    """Told only: a worker that waits for others, on a machine that does other things, wakes for each client."""
+    server = PlainNginx(workspace, launcher=DeepQueue).wait_until_ready()
+    proxyd = workspace.start_proxyd(routes={server.host: str(server.site)}, access_log=str(workspace.path / "log"))
+    with system_calls_of(proxyd.serving_pid()) as counts:
+        result = Load(workspace, server.request, at_once=AtOnce, seconds=1).result()
+    assert result["ok"] == result["clients"], result
+    print(summary(result), {name: round(count / result["clients"], 3) for name, count in counts.items()}, sep="\n")
