@@ -124,7 +124,7 @@ def page(text):
                 made += f".Sh {inline(title).upper()}\n" if len(marks) == 2 else f".Ss {inline(title)}\n"
             follows_paragraph = False
             continue
-        if follows_paragraph and kind in ("text", "code"):
+        if follows_paragraph and kind == "text":
             made += ".Pp\n"
         if kind == "text":
             made += sentences(" ".join(lines))

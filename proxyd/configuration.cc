@@ -37,6 +37,7 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"workers", read_workers},
     {"worker_timeout", read_worker_timeout},
     {"user", read_user},
+    {"control", read_control},
     {"log_level", read_log_level},
     {"metrics", read_metrics},
 });
@@ -107,6 +108,7 @@ std::string print_configuration(const Configuration& configuration) {
     print_limits(configuration, out);
     print_logs(configuration, out);
     print_processes(configuration, out);
+    print_control(configuration, out);
     return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -72,6 +72,11 @@ void read_metrics(ConfigurationReader& reader, const JsonMember& member,
                   Configuration& configuration);
 void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
 
+// configuration_control.cc
+void read_control(ConfigurationReader& reader, const JsonMember& member,
+                  Configuration& configuration);
+void print_control(const Configuration& configuration, nlohmann::ordered_json& out);
+
 // configuration_processes.cc
 size_t default_workers();
 void read_workers(ConfigurationReader& reader, const JsonMember& member,

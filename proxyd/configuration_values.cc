@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/configuration_values.h"
 
-#include "proxyd/dns_name.h"
+#include "base/handoff/dns_name.h"
 
 #include <fmt/format.h>
 

@@ -23,8 +23,7 @@
 namespace proxyd {
 
 struct Decision {
-    // Where to go; of a rejection the route whose list refused the client, if there was one. Lives
-    // until the next decision.
+    // Where to go; of a rejection the route whose list refused the client, if there was one.
     RouteMatch match;
     std::string_view rejected;  // the reason, a word of the access log; "": not rejected
     Refusal refusal = Refusal::NoRoute;

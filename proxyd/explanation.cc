@@ -70,14 +70,15 @@ class Explainer {
     }
 
     // The one that is named, or the first at the port; if the client's address is known, of its
-    // family.
+    // family, unless it comes through a load balancer, which may speak another one.
     const Entrance* find_listener() const {
         for (const Entrance* listener : listeners_) {
             SocketAddress::Text text;
             const bool is_it =
                 request_.listener.empty()
                     ? listener->address.port() == request_.port &&
-                          (!source_ || source_->family() == listener->address.family())
+                          (!source_ || source_->family() == listener->address.family() ||
+                           !listener->proxy_protocol.is_off())
                     : listener->address.format(text) == request_.listener;
             if (is_it) return listener;
         }
@@ -108,7 +109,11 @@ class Explainer {
     // Names are checked by the parsers, before any rule is asked.
     void explain_hello() {
         std::optional<DnsName> name;
-        if (!request_.name.empty()) {
+        if (!request_.name.empty() && !has_names(protocol_)) {
+            trace_.add("name", request_.name, StepOutcome::Skip,
+                       "the name counts for nothing: clients of the protocol {} have none",
+                       protocol_word(protocol_));
+        } else if (!request_.name.empty()) {
             const auto parsed = DnsName::parse(request_.name);
             if (!parsed) {
                 const std::string_view reason = name_flaw_word(parsed.error());

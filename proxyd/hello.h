@@ -6,9 +6,9 @@
 // session; they know nothing of sockets.
 #pragma once
 
+#include "base/handoff/dns_name.h"
 #include "base/posix/byte_reader.h"
 #include "proxyd/alpn_list.h"
-#include "proxyd/dns_name.h"
 
 #include <cstddef>
 #include <optional>

@@ -114,21 +114,26 @@ RouteMatch RouteTable::find_in_sites(std::string_view name, DecisionTrace* trace
     if (sites_ == nullptr) return {};
     sites_->follow_path();
     if (!sites_->has(name)) sites_->catch_up();
-    const auto match = [&](std::string_view directory, RouteRule rule) -> RouteMatch {
-        from_sites_.key.assign("sites/").append(directory);
-        from_sites_.site_directory.assign(sites_->path()).append("/").append(directory);
-        from_sites_.follows_links = false;
-        return {&from_sites_, rule};
-    };
-    if (has_site(name, RouteRule::SitesExact, trace)) return match(name, RouteRule::SitesExact);
+    if (has_site(name, RouteRule::SitesExact, trace))
+        return {route_to_site(name), RouteRule::SitesExact};
     RouteMatch found;
     any_parent(name, [&](std::string_view parent) {
         wildcard_.assign("*.").append(parent);
         if (has_site(wildcard_, RouteRule::SitesWildcard, trace))
-            found = match(wildcard_, RouteRule::SitesWildcard);
+            found = {route_to_site(wildcard_), RouteRule::SitesWildcard};
         return found.route != nullptr;
     });
     return found;
+}
+
+// Made once for each directory that clients came to; there are no more of them than directories.
+const Route* RouteTable::route_to_site(std::string_view directory) const {
+    if (const auto found = from_sites_.find(directory); found != from_sites_.end())
+        return &found->second;
+    const auto made = from_sites_.emplace(
+        directory, Route{fmt::format("sites/{}", directory),
+                         fmt::format("{}/{}", sites_->path(), directory), false});
+    return &made.first->second;
 }
 
 bool RouteTable::has_site(std::string_view directory, RouteRule rule, DecisionTrace* trace) const {

@@ -20,7 +20,7 @@
 namespace proxyd {
 
 struct RouteMatch {
-    const Route* route = nullptr;  // none: there is no route; lives until the next lookup
+    const Route* route = nullptr;  // none: there is no route; lives as long as the table
     RouteRule rule = RouteRule::Default;
 };
 
@@ -43,6 +43,7 @@ class RouteTable {
 
     const Route* find_exact(std::string_view key, RouteRule rule, DecisionTrace* trace) const;
     const Route* find_wildcard(std::string_view name, DecisionTrace* trace) const;
+    const Route* route_to_site(std::string_view directory) const;
     RouteMatch find_in_sites(std::string_view name, DecisionTrace* trace) const;
     bool has_site(std::string_view directory, RouteRule rule, DecisionTrace* trace) const;
 
@@ -50,7 +51,7 @@ class RouteTable {
     Map wildcards_;  // by the part behind "*."
     AlpnRoutes alpn_;
     SitesDirectory* sites_;
-    mutable Route from_sites_;
+    mutable Map from_sites_;  // those that were found so far, by their directory
     mutable std::string wildcard_;
 };
 

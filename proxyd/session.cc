@@ -88,7 +88,7 @@ Session::Progress Session::come_in() {
     change_state(State::AwaitingHello);
     const Decision decision = decide_at_accept(entrance_.access, entrance_.site, &client_);
     if (decision.is_rejected()) return turn_away(decision.refusal, decision.rejected);
-    switch (services_.source_limits.admit(services_.source_column, client_, Clock::now())) {
+    switch (services_.source_limits.admit(services_.source_column, client_, accepted_at_)) {
         case SourceVerdict::Fine:
             is_counted_ = true;
             break;
@@ -384,6 +384,22 @@ void Session::change_state(State state) {
     services_.statistics.leave(state_);
     state_ = state;
     services_.statistics.enter(state_);
+}
+
+Session::Snapshot Session::snapshot() const {
+    Snapshot now;
+    now.id = {id_.data(), id_.size()};
+    now.client = client_;
+    now.listener = local_ ? *local_ : entrance_.address;
+    now.state = session_state_word(state_);
+    now.protocol = protocol_word(protocol_);
+    now.name = hello_.name ? hello_.name->view() : std::string_view(offending_name_);
+    now.route = route_key_;
+    if (state_ == State::AwaitingSite && site_ != nullptr) now.site_directory = site_->directory();
+    now.bytes_seen = socket_.bytes_seen();
+    now.accepted_at = accepted_at_;
+    now.waits_since = hello_at_.value_or(accepted_at_);
+    return now;
 }
 
 void Session::log(Verdict verdict, std::string_view reason) {

@@ -82,6 +82,22 @@ class Session : public IntrusiveHook {
     // Rejects it at once, to make room or to stop; nothing is waited for any more.
     void give_up(std::string_view reason);
 
+    // For reports; the views live as long as the session stays as it is.
+    struct Snapshot {
+        std::string_view id;
+        SocketAddress client;
+        SocketAddress listener;
+        std::string_view state;  // "awaiting_hello", "awaiting_site" or "refusing"
+        std::string_view protocol;
+        std::string_view name;  // as the client sent it, if it is no name
+        std::string_view route;
+        std::string_view site_directory;
+        size_t bytes_seen = 0;
+        Clock::time_point accepted_at;
+        Clock::time_point waits_since;  // in its state
+    };
+    Snapshot snapshot() const;
+
   private:
     using State = SessionState;
 
@@ -126,7 +142,7 @@ class Session : public IntrusiveHook {
     uint32_t http2_stream_ = 0;
     Hello hello_;
     std::string offending_name_;
-    std::string route_key_;
+    std::string_view route_key_;  // lives as long as the routes
     RouteRule rule_ = RouteRule::Default;
     Site* site_ = nullptr;  // where it waits, or what took it; not to be used after that
 

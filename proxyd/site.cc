@@ -269,6 +269,11 @@ size_t Site::waiting_count(sa_family_t client_family) const {
     return client_family == AF_INET6 ? waiting_ipv6_.size() : waiting_ipv4_.size();
 }
 
+void Site::for_each_sender(const std::function<void(std::string_view, BorrowedFd)>& each) const {
+    for (const auto& sender : senders_)
+        each(sender->file_name(), sender->socket());
+}
+
 void Site::add_waiting(Session& session) {
     (session.client_family() == AF_INET6 ? waiting_ipv6_ : waiting_ipv4_).push_back(session);
     if (!retry_.is_active()) retry_.start(RetryInterval);

@@ -57,6 +57,9 @@ class Site {
     // The file name of the socket that took the last connection, e.g. "443.sock".
     std::string_view last_taker() const { return last_taker_; }
     const std::string& directory() const { return directory_; }
+    uint16_t port() const { return port_; }
+    // Of each live socket that is known: `each(file name, connected sender)`.
+    void for_each_sender(const std::function<void(std::string_view, BorrowedFd)>& each) const;
 
     // Sessions that wait, in the order of their coming; those of IPv4 and of IPv6 each for
     // themselves, since the server may have a socket for each. They are woken through `room`.

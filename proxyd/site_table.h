@@ -26,6 +26,12 @@ class SiteTable {
     // The site at which most sessions wait; null if nobody waits anywhere.
     Site* most_waited_for();
 
+    template <typename Each>
+    void for_each(Each each) const {
+        for (const auto& [key, site] : sites_)
+            each(*site);
+    }
+
   private:
     void drop_idle_sites();
 

@@ -2,8 +2,8 @@
 #include "proxyd/sites_directory.h"
 
 #include "base/daemon/log.h"
+#include "base/handoff/dns_name.h"
 #include "base/posix/directory.h"
-#include "proxyd/dns_name.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -35,6 +35,11 @@ class SitesDirectory {
     const std::string& path() const { return path_; }
     // Whether there is a site of that name: a name in its plain form, or "*." before one.
     bool has(std::string_view directory) const { return names_.contains(directory); }
+    template <typename Each>
+    void for_each(Each each) const {
+        for (const std::string& name : names_)
+            each(name);
+    }
 
   private:
     struct Hash {

@@ -57,6 +57,7 @@ int Supervisor::run(std::optional<InheritedState> inherited, ListeningAddresses 
     }
     if (task_ == Task::None && current_ == nullptr) return exit_code_;
     loop_.run();
+    if (!is_trial_) control_.close();
     if (current_ != nullptr && !is_trial_) log_summary();
     return exit_code_;
 }
@@ -74,6 +75,7 @@ void Supervisor::adopt(InheritedState& inherited) {
     current_->metrics_socket = std::move(inherited.metrics_socket);
     workers_.set_last_run_number(inherited.run_number);
     workers_.adopt(std::move(inherited.workers), current_->number);
+    if (!is_trial_) control_.adopt(inherited);
 }
 
 void Supervisor::reload(Done done) {
@@ -104,6 +106,9 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
                                    current_.get());
     if (!next) return give_next_up(next.error());
     next_ = *std::move(next);
+    if (!is_trial_)
+        if (const Problems problems = control_.open_next(next_->configuration); !problems.empty())
+            return give_next_up(problems);
     task_late_.start(TaskTimeMax);
     if (const auto started = workers_.start(*next_); !started)
         give_next_up(
@@ -128,6 +133,7 @@ void Supervisor::put_next_in_force() {
     if (const auto serving = serve_metrics(); !serving) return give_next_up({serving.error()});
 
     current_ = std::move(next_);
+    control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
     set_log_level(current_->configuration.log_level);
     for (const std::string& warning : warnings_of_missing_sites(current_->configuration))
@@ -159,6 +165,7 @@ Result<void, std::string> Supervisor::serve_metrics() {
 void Supervisor::give_next_up(Problems problems) {
     if (next_ != nullptr) {
         workers_.give_up(*next_);
+        control_.give_next_up();
         next_.reset();
     }
     finish_task(problems);
@@ -177,6 +184,9 @@ void Supervisor::finish_task(const Problems& problems) {
     }
     if (task != Task::Start) exit_code_ = Fine;
     report_task(task, problems);
+    if (task != Task::Start)
+        control_.on_task_end(task == Task::Reload ? "reload" : "upgrade",
+                             current_ ? current_->number : 0, problems);
     service_.ready(status_text(task, !problems.empty()));
     for (const Done& done : std::exchange(task_done_, {}))
         if (done) done(problems);
@@ -276,6 +286,7 @@ StateToPass Supervisor::state_to_pass() {
                       .statistics = workers_.statistics().memory(),
                       .generation = last_generation_,
                       .run_number = workers_.last_run_number()};
+    control_.pass_on(state);
     for (const auto& worker : workers_.workers())
         state.workers.push_back({worker->pid(), worker->index(), worker->identity().statistics_slot,
                                  worker->channel().socket()});
@@ -289,9 +300,13 @@ void Supervisor::on_child() noexcept {
     workers_.reap();
 }
 
-void Supervisor::on_worker_message(WorkerProcess&, const nlohmann::json&) {}
+void Supervisor::on_worker_message(WorkerProcess& worker, const nlohmann::json& message) {
+    control_.on_worker_message(worker, message);
+}
 
-void Supervisor::on_worker_lost(WorkerProcess&, const std::string&) {}
+void Supervisor::on_worker_lost(WorkerProcess& worker, const std::string& how) {
+    control_.on_worker_lost(worker, how);
+}
 
 void Supervisor::on_no_worker_left() {
     if (stop_requests_ > 0 || is_trial_) stop_loop();
@@ -346,6 +361,35 @@ std::string Supervisor::metrics_text() {
         }
     }
     return prometheus_text(workers_.statistics().snapshot(), service);
+}
+
+bool Supervisor::is_serving(const WorkerProcess& worker) {
+    return current_ != nullptr && worker.generation() == current_->number &&
+           worker.state() == WorkerProcess::State::Serving;
+}
+
+StatusReport Supervisor::status_report() {
+    using std::chrono::system_clock;
+    StatusReport status;
+    status.uptime = system_clock::now() - started_at_;
+    status.configuration_age = system_clock::now() - configured_at_;
+    status.restarts = workers_.restart_count();
+    if (current_ == nullptr) return status;
+    status.generation = current_->number;
+    status.configuration = &current_->configuration;
+    for (const ListeningAddress& listening : current_->addresses)
+        status.listeners.push_back(listening.address);
+    for (const auto& worker : workers_.workers()) {
+        StatusReport::Worker& told = status.workers.emplace_back();
+        told.index = worker->index();
+        told.pid = worker->pid();
+        told.generation = worker->generation();
+        told.state = worker_state_word(worker->state());
+        told.uptime = Clock::now() - worker->started_at();
+        if (const auto slot = worker->identity().statistics_slot)
+            told.counts = StatusReport::counts_from(workers_.statistics().slot(*slot));
+    }
+    return status;
 }
 
 void Supervisor::log_summary() {

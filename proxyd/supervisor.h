@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "proxyd/control_desk.h"
 #include "proxyd/generation.h"
 #include "proxyd/metrics_http.h"
 #include "proxyd/prometheus_text.h"
@@ -25,10 +26,12 @@
 
 namespace proxyd {
 
-class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
+class Supervisor final : public WorkerPool::Owner,
+                         public MetricsHttp::Owner,
+                         public ControlDesk::Owner {
   public:
     // Called when a reload or an upgrade is through; no problems: it succeeded.
-    using Done = std::function<void(const Problems&)>;
+    using Done = ControlDesk::Owner::Done;
 
     Supervisor(std::string configuration_file, Program program);
 
@@ -44,9 +47,19 @@ class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
     void on_generation_failed(const std::string& why) override { give_next_up({why}); }
     void on_worker_message(WorkerProcess& worker, const nlohmann::json& message) override;
     void on_worker_lost(WorkerProcess& worker, const std::string& how) override;
+    void on_worker_serving(WorkerProcess& worker) override { control_.on_worker_serving(worker); }
+    void on_worker_ended(const WorkerProcess& worker) override { control_.on_worker_ended(worker); }
     void on_no_worker_left() override;
     // MetricsHttp::Owner
     std::string metrics_text() override;
+    // ControlDesk::Owner
+    StatusReport status_report() override;
+    const std::vector<std::unique_ptr<WorkerProcess>>& worker_processes() override {
+        return workers_.workers();
+    }
+    bool is_serving(const WorkerProcess& worker) override;
+    void reload(Done done) override;
+    void upgrade(Done done) override;
 
     // Signals.
     void on_stop() noexcept;
@@ -57,7 +70,6 @@ class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
 
     // Tasks: one at a time.
     void adopt(InheritedState& inherited);
-    void reload(Done done);
     void begin(Task task, Result<std::string, Problems> text);
     void put_next_in_force();
     Result<void, std::string> serve_metrics();
@@ -69,7 +81,6 @@ class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
     void on_task_late() noexcept;
 
     // Upgrade.
-    void upgrade(Done done);
     void on_trial_end(int status);
     void become_the_new_program();
     StateToPass state_to_pass();
@@ -91,6 +102,7 @@ class Supervisor final : public WorkerPool::Owner, public MetricsHttp::Owner {
     WorkerPool workers_;
     ServiceReports service_;
     std::unique_ptr<MetricsHttp> metrics_;
+    ControlDesk control_{loop_, *this};
 
     Task task_ = Task::None;
     std::vector<Done> task_done_;

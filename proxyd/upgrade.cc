@@ -46,6 +46,13 @@ nlohmann::json number_or_null(std::optional<size_t> number) {
     return number ? nlohmann::json(*number) : nlohmann::json(nullptr);
 }
 
+nlohmann::json numbers_of(const std::vector<BorrowedFd>& descriptors) {
+    nlohmann::json numbers = nlohmann::json::array();
+    for (const BorrowedFd descriptor : descriptors)
+        numbers.push_back(descriptor.number());
+    return numbers;
+}
+
 nlohmann::json to_json(const StateToPass& state, bool is_trial) {
     nlohmann::json out = {{"version", StateVersion},
                           {"is_trial", is_trial},
@@ -69,6 +76,8 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
     // A trial can't be the parent of our workers, and counts nothing.
     if (is_trial) return out;
     out["statistics"] = state.statistics.number();
+    out["control_streams"] = numbers_of(state.control_streams);
+    out["control_clients"] = numbers_of(state.control_clients);
     for (const StateToPass::Worker& worker : state.workers)
         out["workers"].push_back({{"pid", worker.pid},
                                   {"index", worker.index},
@@ -124,6 +133,15 @@ UniqueFd adopt_descriptor(const nlohmann::json& entry, const char* key) {
     return descriptor;
 }
 
+std::vector<UniqueFd> adopt_descriptors(const nlohmann::json& entry, const char* key) {
+    std::vector<UniqueFd> descriptors;
+    for (const int number : entry.value(key, std::vector<int>())) {
+        descriptors.push_back(UniqueFd::adopt(number));
+        set_close_on_exec(descriptors.back(), true);
+    }
+    return descriptors;
+}
+
 ListeningAddress listening_from(const nlohmann::json& entry) {
     ListeningAddress listening;
     const auto addresses = parse_listen_address(entry.at("address").get<std::string>());
@@ -151,6 +169,8 @@ InheritedState state_from(const nlohmann::json& in) {
     state.control_path = in.at("control_path");
     state.metrics_socket = adopt_descriptor(in, "metrics_socket");
     state.control_socket = adopt_descriptor(in, "control_socket");
+    state.control_streams = adopt_descriptors(in, "control_streams");
+    state.control_clients = adopt_descriptors(in, "control_clients");
     for (const nlohmann::json& entry : in.at("listening"))
         state.addresses.push_back(listening_from(entry));
     for (const nlohmann::json& entry : in.at("workers")) {
@@ -242,6 +262,8 @@ Errno become(const Program& program, const StateToPass& state) {
     for (const StateToPass::Worker& worker : state.workers)
         descriptors.push_back(worker.channel);
     descriptors.push_back(state.statistics);
+    for (const auto* clients : {&state.control_streams, &state.control_clients})
+        descriptors.insert(descriptors.end(), clients->begin(), clients->end());
     descriptors.push_back(*file);
     for (const BorrowedFd fd : descriptors)
         set_close_on_exec(fd, false);

@@ -44,7 +44,9 @@ struct InheritedState {
     std::string metrics_address;  // as configured
     UniqueFd metrics_socket;      // open if there is one
     std::string control_path;
-    UniqueFd control_socket;  // open if there is one
+    UniqueFd control_socket;                // open if there is one
+    std::vector<UniqueFd> control_streams;  // clients that take events
+    std::vector<UniqueFd> control_clients;  // those that wait to hear of the upgrade
     UniqueFd statistics;
     uint64_t generation = 0;
     uint32_t run_number = 0;
@@ -65,6 +67,8 @@ struct StateToPass {
     std::optional<BorrowedFd> metrics_socket;
     std::string control_path;
     std::optional<BorrowedFd> control_socket;
+    std::vector<BorrowedFd> control_streams = {};
+    std::vector<BorrowedFd> control_clients = {};
     BorrowedFd statistics;
     uint64_t generation;
     uint32_t run_number;

@@ -98,11 +98,12 @@ void Worker::start(std::vector<ListeningSocket> sockets) {
         listeners_.push_back(std::make_unique<Listener>(loop_, std::move(socket), *this));
 }
 
+// The listeners stay, without their sockets: sessions refer to where they came in.
 void Worker::drain() {
+    if (is_draining_) return;
     is_draining_ = true;
     for (const auto& listener : listeners_)
         listener->stop();
-    listeners_.clear();
 }
 
 void Worker::end_now() {
@@ -113,6 +114,11 @@ void Worker::end_now() {
 
 void Worker::replace_access_log(UniqueFd file) {
     access_log_.replace(std::move(file));
+}
+
+WorkerReportSubjects Worker::report_subjects() {
+    return {configuration_, sites_directory_ ? &*sites_directory_ : nullptr, sites_, sessions_,
+            [this](const ExplainRequest& request) { return explain(request); }};
 }
 
 Explanation Worker::explain(const ExplainRequest& request) const {

@@ -16,6 +16,7 @@
 #include "proxyd/session_table.h"
 #include "proxyd/site_table.h"
 #include "proxyd/sites_directory.h"
+#include "proxyd/worker_reports.h"
 
 #include <array>
 #include <memory>
@@ -55,6 +56,10 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     void flush_log() { access_log_.flush(); }
     // What would become of a client.
     Explanation explain(const ExplainRequest& request) const;
+    // What there is to report on; borrowed from the worker.
+    WorkerReportSubjects report_subjects();
+    // Who is told of each session's end; null: nobody.
+    void follow_sessions(AccessLog::Follower* follower) { access_log_.follow(follower); }
 
   private:
     bool has_room() override;

@@ -4,6 +4,7 @@
 // the worker's share stays, and none of main's objects is used or destroyed any more.
 #include "base/daemon/log.h"
 #include "proxyd/sandbox.h"
+#include "proxyd/session_events.h"
 #include "proxyd/worker.h"
 #include "proxyd/worker_process.h"
 
@@ -21,6 +22,9 @@
 namespace proxyd {
 namespace {
 
+// Events that main has not taken yet; beyond it they are lost.
+constexpr size_t EventBytesMax = 256 * 1024;
+
 // libev's own signal handling belongs to main's loop still.
 UniqueFd make_terminate_signal() {
     sigset_t signals;
@@ -31,7 +35,9 @@ UniqueFd make_terminate_signal() {
 }
 
 // Owns the worker, and does what main says.
-class WorkerMain final : public Channel::Owner {
+class WorkerMain final : public Channel::Owner,
+                         public WorkerReports::Sink,
+                         public SessionEvents::Sink {
   public:
     WorkerMain(const WorkerSetup& setup, UniqueFd channel, AccessLog access_log,
                std::vector<ListeningSocket> sockets)
@@ -41,6 +47,7 @@ class WorkerMain final : public Channel::Owner {
                   {std::move(access_log), setup.run_number, setup.source_limits,
                    setup.source_column, setup.statistics.keep_only(setup.statistics_slot)}),
           channel_(loop_, std::move(channel), *this),
+          reports_(worker_.report_subjects(), *this),
           terminate_signal_(make_terminate_signal()),
           terminate_(loop_, *this) {
         if (terminate_signal_.is_open()) terminate_.start(terminate_signal_);
@@ -80,7 +87,24 @@ class WorkerMain final : public Channel::Owner {
             channel_.send({{"is", "pong"}});
         else if (what == "access_log")
             worker_.replace_access_log(std::move(descriptor));
+        else if (what == "report")
+            on_report(message);
+        else if (what == "events")
+            worker_.follow_sessions(message.value("on", false) ? &events_ : nullptr);
+        else if (what == "log_level")
+            set_log_level(log_level_of(message.value("level", "")).value_or(log_level()));
     }
+
+    void on_report(const nlohmann::json& message) {
+        if (message.value("what", "") != "events") return reports_.report(message);
+        worker_.follow_sessions(&events_);
+        channel_.send({{"report", message.value("id", uint64_t{0})}, {"done", true}});
+    }
+
+    bool has_room_for_events() override { return channel_.pending_bytes() < EventBytesMax; }
+    void emit_event(const nlohmann::json& message) override { channel_.send(message); }
+    // More than the channel takes is no answer: main gives it up when its time is over.
+    void emit(const nlohmann::json& message) override { channel_.send(message); }
 
     // Main has died. Whoever starts proxyd anew needs the addresses, so we leave them.
     void on_channel_end(Channel&) override {
@@ -106,6 +130,8 @@ class WorkerMain final : public Channel::Owner {
     EventLoop loop_;
     Worker worker_;
     Channel channel_;
+    WorkerReports reports_;
+    SessionEvents events_{*this};
     UniqueFd terminate_signal_;
     ReadWatcher<&WorkerMain::on_terminate> terminate_;
 };

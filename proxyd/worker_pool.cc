@@ -92,10 +92,12 @@ void WorkerPool::put_in_force(const Generation& generation) {
     generation_in_force_ = generation.number;
     slots_.resize(generation.configuration.workers);
     for (const auto& worker : workers_) {
-        if (is_in_force(*worker))
+        if (is_in_force(*worker)) {
             worker->go();
-        else if (worker->state() != State::Draining)
+            owner_.on_worker_serving(*worker);
+        } else if (worker->state() != State::Draining) {
             worker->drain();
+        }
     }
     if (generation.configuration.worker_timeout.count() > 0)
         ping_.start(generation.configuration.worker_timeout / PingsMax);
@@ -226,6 +228,7 @@ void WorkerPool::reap() {
         const WorkerProcess::Identity& identity = owned->identity();
         if (identity.source_column) source_limits_->forget_worker(*identity.source_column);
         if (identity.statistics_slot) statistics_->retire_slot(*identity.statistics_slot);
+        owner_.on_worker_ended(*owned);
         on_end(*owned, status);
     }
     if (workers_.empty()) owner_.on_no_worker_left();
@@ -263,7 +266,11 @@ void WorkerPool::on_ping() noexcept {
 
 void WorkerPool::on_ready(WorkerProcess& worker) {
     worker.set_state(State::Ready);
-    if (is_in_force(worker)) return worker.go();
+    if (is_in_force(worker)) {
+        worker.go();
+        owner_.on_worker_serving(worker);
+        return;
+    }
     if (!is_starting(worker)) return;
     const auto ready = std::ranges::count_if(workers_, [&](const auto& other) {
         return is_starting(*other) && other->state() == State::Ready;

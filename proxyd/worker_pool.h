@@ -32,8 +32,11 @@ class WorkerPool final : public Channel::Owner {
         virtual void on_generation_failed(const std::string& why) = 0;
         // What else a worker has to say.
         virtual void on_worker_message(WorkerProcess& worker, const nlohmann::json& message) = 0;
+        // From now on it gets clients.
+        virtual void on_worker_serving(WorkerProcess& worker) = 0;
         // A worker of the generation in force has ended without being told to.
         virtual void on_worker_lost(WorkerProcess& worker, const std::string& how) = 0;
+        virtual void on_worker_ended(const WorkerProcess& worker) = 0;  // however
         virtual void on_no_worker_left() = 0;
 
       protected:

@@ -20,6 +20,19 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, Cha
     return std::make_unique<WorkerProcess>(loop, owner, std::move(ends->first), identity);
 }
 
+std::string_view worker_state_word(WorkerProcess::State state) {
+    switch (state) {
+        case WorkerProcess::State::Starting:
+        case WorkerProcess::State::Ready:
+            return "starting";
+        case WorkerProcess::State::Serving:
+            return "serving";
+        case WorkerProcess::State::Draining:
+            return "draining";
+    }
+    return "?";
+}
+
 void WorkerProcess::go() {
     state_ = State::Serving;
     channel_.send({{"do", "go"}});

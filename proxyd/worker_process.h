@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace proxyd {
 
@@ -81,6 +82,9 @@ class WorkerProcess {
     const Clock::time_point started_at_ = Clock::now();
     Channel channel_;
 };
+
+// "starting", "serving" or "draining", for people.
+std::string_view worker_state_word(WorkerProcess::State state);
 
 // The child's side: becomes a worker with what it got, and ends the process when it is done.
 [[noreturn]] void run_worker(const WorkerSetup& setup, UniqueFd channel);

@@ -19,6 +19,7 @@ LevelForms = '"error", "warning", "notice", "info" or "debug"'
 MetricsForms = '"127.0.0.1:9100", "[::1]:9100" or "unix:/run/proxyd/metrics.sock"'
 Routes = {"*": "/run/site"}
 Directory = "the absolute path of a directory"
+RouteValue = f"{Directory} or an object with 'site'"
 DurationForms = 'to "1h" such as "250ms", "10s" or "2m"'
 
 
@@ -115,7 +116,7 @@ Wrong = [
     (listen('{"address": ":8443",\n"address": ":8080"}'), "5: listen[0].address: is given twice, first in line 4"),
     # Routes
     ('{"listen": [":8443"], "routes": []}', "1: routes: is an array, an object from names to site directories is allowed"),
-    (route("a.example.org", "[]"), f"4: routes.a.example.org: is an array, {Directory} is allowed"),
+    (route("a.example.org", "[]"), f"4: routes.a.example.org: is an array, {RouteValue} is allowed"),
     (route("a.example.org", '"run/site"'), f"4: routes.a.example.org: 'run/site' is no absolute path, {Directory} is allowed"),
     (route("a.example.org", '""'), f"4: routes.a.example.org: '' is no absolute path, {Directory} is allowed"),
     (route("a.example.org", '"/run/\\u0000site"'), f"4: routes.a.example.org: '/run/\\x00site' is no absolute path, {Directory} is allowed"),

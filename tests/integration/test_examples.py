@@ -92,3 +92,17 @@ def test_quickstart_says_what_is_missing(workspace):
     example = start(workspace, Examples / "quickstart" / "run.sh", workspace.path)
     assert example.wait_for_exit() == 1
     assert example.lines == [f"run.sh: there is no {workspace.path}/bin/proxyd; ./quickstart.sh installs and builds it"]
+
+
+def test_acme_shows_that_each_client_comes_where_it_belongs(workspace):
+    example = start(workspace, Examples / "acme" / "run.sh")
+    assert example.wait_for_exit() == 0
+    rows = [line.split()[1:] for line in example.lines if " alpn=" in line]
+    web, acme = "alpn=h2,http/1.1", "alpn=acme-tls/1"
+    assert rows == [
+        ["blog.example.test", web, "route=blog.example.test", "handed_over", "exact_name"],
+        *[[f"{name}.example.test", acme, "route=alpn/acme-tls/1", "handed_over", "alpn"]
+          for name in ("blog", "new", "other")],
+        ["intern.example.test", web, "route=intern.example.test", "handed_over", "exact_name"],
+        ["intern.example.test", web, "route=intern.example.test", "rejected", "route_allow"],
+        ["intern.example.test", web, "route=intern.example.test", "rejected", "route_deny"]]

@@ -182,3 +182,18 @@ TEST_CASE("configuration: a file that is not JSON names the line", "[configurati
     REQUIRE(errors.size() == 1);
     CHECK(errors[0].starts_with("p.json:3: is not JSON: "));
 }
+
+TEST_CASE("configuration: the control socket", "[configuration]") {
+    const auto parse = [](std::string_view control) {
+        return parse_configuration(
+            R"({"listen": [":1"], "sites": "/s")" + std::string(control) + "}", "p.json");
+    };
+    CHECK(parse("")->control == "/run/proxyd/control.sock");
+    CHECK(parse("")->control_place.empty());
+    CHECK(parse(R"(, "control": "none")")->control == "none");
+    CHECK(parse(R"(, "control": "/a/b")")->control_place == "p.json:1: control");
+    CHECK(error_of(R"("control": "here")") ==
+          "p.json:2: control: 'here' is no absolute path, \"none\" or an absolute path is allowed");
+    CHECK(error_of(R"("control": 7)") ==
+          "p.json:2: control: is a number, \"none\" or an absolute path is allowed");
+}

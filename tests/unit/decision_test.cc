@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <map>
 #include <random>
 
 using namespace proxyd;
@@ -101,9 +102,13 @@ std::optional<Found> reference_route(const DrawnConfiguration& configuration,
                 return {{"sites_wildcard",
                          {"sites/" + wildcard, configuration.sites_path + "/" + wildcard}}};
     }
-    const std::string protocol_class = client.protocol == Protocol::Tls ? "@tls" : "@http";
+    const std::map<Protocol, std::string> classes = {
+        {Protocol::Tls, "@tls"}, {Protocol::Http, "@http"},     {Protocol::Http2, "@http"},
+        {Protocol::Ssh, "@ssh"}, {Protocol::Silent, "@silent"}, {Protocol::Other, "@other"}};
+    const std::string& protocol_class = classes.at(client.protocol);
     if (const auto* route = configuration.route(protocol_class))
         return {{"protocol_class", *route}};
+    if (protocol_class != "@tls" && protocol_class != "@http") return std::nullopt;
     if (const auto* route = configuration.route("*")) return {{"default", *route}};
     return std::nullopt;
 }
@@ -129,7 +134,8 @@ std::string reference(const DrawnConfiguration& configuration, const DrawnClient
     }
     if (const auto* route = first_in_order(configuration.alpn, client.alpn))
         return "alpn " + route->site_directory;
-    return found ? found->rule + " " + found->route.site_directory : "no_route -";
+    if (!found) return client.protocol == Protocol::Other ? "protocol_unknown -" : "no_route -";
+    return found->rule + " " + found->route.site_directory;
 }
 
 // The draws: few words, so that much falls together.
@@ -179,11 +185,13 @@ class Draw {
         return routes;
     }
     std::string route_key() {
+        static const std::array<std::string, 5> Classes = {"@tls", "@http", "@ssh", "@silent",
+                                                           "@other"};
         switch (below(6)) {
             case 0:
                 return "*";
             case 1:
-                return one_in(2) ? "@tls" : "@http";
+                return Classes[below(Classes.size())];
             case 2:
             case 3:
                 return "*." + name();
@@ -206,9 +214,14 @@ class Draw {
             drawn.sites.push_back(one_in(3) ? "*." + name() : name());
         return drawn;
     }
+    // As the parsers make them: names and application protocols only where there are some.
     DrawnClient client() {
-        return {one_in(6) ? "" : name(), one_in(3) ? Protocol::Http : Protocol::Tls, protocols(),
-                address()};
+        static const std::array<Protocol, 7> Protocols = {
+            Protocol::Tls, Protocol::Tls,    Protocol::Http, Protocol::Http2,
+            Protocol::Ssh, Protocol::Silent, Protocol::Other};
+        const Protocol protocol = Protocols[below(Protocols.size())];
+        return {has_names(protocol) && !one_in(6) ? name() : "", protocol,
+                protocol == Protocol::Tls ? protocols() : std::vector<std::string>(), address()};
     }
 
   private:
@@ -287,14 +300,14 @@ TEST_CASE("a listener's lists come first, then its site", "[decision]") {
 
 TEST_CASE("random clients of random configurations go where the documents say", "[decision]") {
     Draw draw(20261120);
+    EventLoop loop;
+    DirectoryWatch watch(loop);
     size_t traced_steps = 0;
     for (int round = 0; round < 150; round++) {
         const test::TemporaryDirectory temporary;
         const DrawnConfiguration configuration = draw.configuration(temporary.path());
         for (const std::string& site : configuration.sites)
             std::filesystem::create_directories(std::filesystem::path(temporary.path()) / site);
-        EventLoop loop;
-        DirectoryWatch watch(loop);
         SitesDirectory sites(loop, watch, temporary.path());
         REQUIRE(sites.open().has_value());
         const RouteTable table(configuration.routes, &sites, configuration.alpn);

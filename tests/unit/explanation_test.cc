@@ -27,10 +27,10 @@ class Fixture {
         const auto at = [](const char* host, uint16_t port) {
             return *SocketAddress::parse_host(host, port);
         };
-        return {{at("192.0.2.1", 443), {"listener", ""}, nullptr},
-                {at("2001:db8::1", 443), {"listener", ""}, nullptr},
-                {at("192.0.2.1", 25), {"listener", "/mail"}, &denied_},
-                {at("192.0.2.1", 80), {"listener", ""}, nullptr}};
+        return {{at("192.0.2.1", 443), {"listener", ""}, nullptr, {}},
+                {at("2001:db8::1", 443), {"listener", ""}, nullptr, {}},
+                {at("192.0.2.1", 25), {"listener", "/mail"}, &denied_, {}},
+                {at("192.0.2.1", 80), {"listener", ""}, nullptr, {}}};
     }
 
     const AccessLists denied_{{}, *CidrList::parse({"198.51.100.0/24"})};
@@ -123,7 +123,7 @@ TEST_CASE("directories in sites are told with their path", "[explanation]") {
     SitesDirectory sites(loop, watch, path);
     REQUIRE(sites.open().has_value());
     const RouteTable table({}, &sites);
-    const Entrance listener{*SocketAddress::parse_host("::1", 443), {"listener", ""}, nullptr};
+    const Entrance listener{*SocketAddress::parse_host("::1", 443), {"listener", ""}, nullptr, {}};
     const std::array<const Entrance*, 1> listeners = {&listener};
 
     const Explanation explanation = explain({.name = "a.example.org"}, table, listeners);
@@ -165,6 +165,34 @@ TEST_CASE("a name is checked as clients' names are", "[explanation]") {
     CHECK(lines(Fixture().explain({.name = "a..b"})).back() ==
           "name [a..b] refuse: a..b: no name that a client may ask for (name_has_empty_label)");
     CHECK(Fixture().explain({.name = "192.0.2.1"}).reason == "name_is_ip_literal");
+}
+
+TEST_CASE("protocols without names are asked by their class only", "[explanation]") {
+    const Explanation explanation =
+        Fixture().explain({.name = "blog.example.org", .protocol = "ssh"});
+
+    CHECK(
+        lines(explanation) ==
+        Lines{"listener [192.0.2.1:443] pass: comes in at 192.0.2.1:443",
+              "name [blog.example.org] skip: the name counts for nothing: clients of the protocol "
+              "ssh have none",
+              "exact_name [] skip: names: not looked up, since the client gives none",
+              "protocol_class [@ssh] no_match: protocol class @ssh: no such route",
+              "default [*] skip: route *: only for protocols that have names"});
+    CHECK(explanation.reason == "no_route");
+    CHECK(Fixture().explain({.protocol = "other"}).reason == "protocol_unknown");
+    CHECK(Fixture().explain({.name = "a", .protocol = "h2"}).route == "@http");
+}
+
+TEST_CASE("behind a load balancer the client's family is not the listener's", "[explanation]") {
+    const RouteTable table({{"*", "/default", 1}}, nullptr);
+    const Entrance listener{*SocketAddress::parse_host("192.0.2.1", 443),
+                            {"listener", ""},
+                            nullptr,
+                            {.is_from_all = true, .sources = {}}};
+    const std::array<const Entrance*, 1> listeners = {&listener};
+
+    CHECK(explain({.name = "a", .from = "2001:db8::7"}, table, listeners).reason == "default");
 }
 
 TEST_CASE("what is wrong with a request is told as a step", "[explanation]") {

@@ -166,7 +166,7 @@ TEST_CASE("one second's worth may come at once, then one after another", "[sourc
 }
 
 TEST_CASE("rates that no second can be divided by are kept too", "[source_limits]") {
-    const auto rate = GENERATE(size_t{1}, size_t{3}, size_t{7}, size_t{300'000}, size_t{1'000'000});
+    const auto rate = GENERATE(size_t{1}, size_t{3}, size_t{7}, size_t{30'001});
     SourceLimits limits = make({.connections_per_second = rate});
     const SocketAddress source = address("192.0.2.1");
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/dns_name.h"
+#include "base/handoff/dns_name.h"
 
 #include "base/posix/socket_address.h"
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+//
+// Client: proxyctl's side of the control socket: sends a request and takes its answer, as
+// docs/CONTROL.md describes them. It blocks, and knows nothing of what is asked.
+#pragma once
+
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
+
+#include <chrono>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace proxyd {
+
+using Json = nlohmann::ordered_json;
+
+class Client {
+  public:
+    // The error is a whole message.
+    static Result<Client, std::string> connect_to(const std::string& path);
+
+    // Calls `item` with each part of the answer until it says false; the last line of the answer
+    // otherwise, {} if `item` has ended it. The error is a whole message: the answer has not come.
+    using Item = std::function<bool(const Json&)>;
+    Result<Json, std::string> ask(const Json& request, const Item& item);
+
+    // How long to wait for a line; none: for ever.
+    void wait_at_most(std::chrono::seconds time);
+
+  private:
+    Client(std::string path, UniqueFd socket)
+        : path_(std::move(path)), socket_(std::move(socket)) {}
+    Result<std::string, std::string> line();
+    std::string trouble(std::string_view what) const;
+
+    std::string path_;
+    UniqueFd socket_;
+    std::string received_;
+};
+
+}  // namespace proxyd

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// The commands that concern proxyd as a whole.
+#include "proxyctl/commands.h"
+#include "proxyctl/show.h"
+
+#include <fmt/format.h>
+
+namespace proxyd {
+namespace {
+
+void show_nothing(const Json&) {}
+
+int command_and_say(const Invocation& invocation, std::string_view command, std::string_view said) {
+    return ask_and_show(invocation, {{"do", command}}, show_nothing,
+                        [said](const Json&) { fmt::print("{}\n", said); });
+}
+
+}  // namespace
+
+int run_status(const Invocation& invocation) {
+    return ask_and_show(invocation, {{"do", "status"}},
+                        [](const Json& item) { fmt::print("{}", show_status(item)); });
+}
+
+int run_reload(const Invocation& invocation) {
+    return command_and_say(invocation, "reload", "The configuration is in force.");
+}
+
+int run_upgrade(const Invocation& invocation) {
+    return command_and_say(invocation, "upgrade", "The new program has taken over.");
+}
+
+int run_log_level(const Invocation& invocation) {
+    Json request = {{"do", "log-level"}};
+    if (!invocation.word().empty()) request["level"] = invocation.word();
+    return ask_and_show(invocation, request,
+                        [](const Json& item) { fmt::print("{}\n", shown(item, "level")); });
+}
+
+int run_metrics(const Invocation& invocation) {
+    return ask_and_show(invocation, {{"do", "metrics"}}, [](const Json& item) {
+        const auto text = item.find("text");
+        if (text != item.end() && text->is_string())
+            fmt::print("{}", text->get_ref<const std::string&>());
+    });
+}
+
+}  // namespace proxyd

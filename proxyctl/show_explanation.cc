@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "proxyctl/show.h"
+
+#include <fmt/format.h>
+
+namespace proxyd {
+namespace {
+
+std::string outcome_text(const Json& step) {
+    const std::string outcome = text_at(step, "outcome");
+    return outcome == "no_match" ? "no match" : outcome;
+}
+
+std::string verdict_text(const Json& explanation) {
+    if (text_at(explanation, "verdict") == "rejected")
+        return fmt::format("rejected: {}\n", shown(explanation, "reason"));
+    return fmt::format("goes to {}, port {}, by route {} ({})\n", shown(explanation, "site"),
+                       shown(explanation, "port"), shown(explanation, "route"),
+                       shown(explanation, "reason"));
+}
+
+bool is_anybody_there(const std::vector<Json>& sockets) {
+    for (const Json& socket : sockets)
+        if (text_at(socket, "state") == "live") return true;
+    return false;
+}
+
+std::string site_text(const Json& explanation) {
+    const auto sockets = objects_at(explanation, "sockets");
+    std::string text;
+    Table table({"SOCKET", "STATE", ">QUEUED", "NOTE"});
+    for (auto& row : socket_rows(explanation))
+        table.add(std::move(row));
+    if (!table.empty()) text += table.text();
+    if (!is_anybody_there(sockets))
+        text +=
+            "Nobody listens there now: a client waits, and is rejected if that doesn't change.\n";
+    return text;
+}
+
+}  // namespace
+
+std::string show_explanation(const Json& explanation) {
+    Table table({"RULE", "KEY", "OUTCOME", "WHY"});
+    for (const Json& step : objects_at(explanation, "steps"))
+        table.add(
+            {shown(step, "rule"), shown(step, "key"), outcome_text(step), text_at(step, "text")});
+    std::string text = table.text() + "\n" + verdict_text(explanation);
+    if (text_at(explanation, "verdict") != "rejected") text += site_text(explanation);
+    return text;
+}
+
+}  // namespace proxyd

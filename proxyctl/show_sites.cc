@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "proxyctl/show.h"
+
+#include <fmt/format.h>
+
+namespace proxyd {
+namespace {
+
+std::string note_on(const Json& socket) {
+    if (flag_at(socket, "world_writable"))
+        return "world-writable: everybody here can inject connections";
+    const std::string state = text_at(socket, "state");
+    if (state == "dead") return "nobody has it open";
+    if (state == "not_permitted")
+        return fmt::format("mode {} keeps proxyd out", shown(socket, "mode"));
+    const auto listener = socket.find("server_listens_on");
+    if (listener == socket.end() || !listener->is_object()) return "";
+    return fmt::format("server listens on {}", shown(*listener, "address"));
+}
+
+std::string waiting_time(const Json& port) {
+    return number_at(port, "waiting") == 0 ? "-" : duration_text(number_at(port, "waiting_ms"));
+}
+
+std::string directory_note(const Json& site) {
+    const auto directory = site.find("directory");
+    if (directory == site.end() || !directory->is_object()) return "";
+    const std::string state = text_at(*directory, "state");
+    if (state == "absent") return "there is no such directory";
+    if (state == "unusable") return text_at(*directory, "error");
+    return "no socket in it";
+}
+
+}  // namespace
+
+std::vector<std::vector<std::string>> socket_rows(const Json& port) {
+    std::vector<std::vector<std::string>> rows;
+    for (const Json& socket : objects_at(port, "sockets"))
+        rows.push_back({shown(socket, "file"), shown(socket, "state"), shown(socket, "queued"),
+                        note_on(socket)});
+    return rows;
+}
+
+std::string show_sites(const std::vector<Json>& sites) {
+    Table table({"SITE", ">PORT", "SOCKET", "STATE", ">QUEUED", ">WAITING", ">SINCE", "NOTE"});
+    for (const Json& site : sites) {
+        const auto ports = objects_at(site, "ports");
+        if (ports.empty())
+            table.add({shown(site, "site"), "-", "-", "-", "-", "-", "-", directory_note(site)});
+        for (const Json& port : ports) {
+            auto rows = socket_rows(port);
+            if (rows.empty()) rows.push_back({"-", "-", "-", "no socket for this port"});
+            for (const auto& row : rows)
+                table.add({shown(site, "site"), shown(port, "port"), row[0], row[1], row[2],
+                           shown(port, "waiting"), waiting_time(port), row[3]});
+        }
+    }
+    return table.text();
+}
+
+}  // namespace proxyd

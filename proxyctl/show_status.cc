@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "proxyctl/show.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace proxyd {
+namespace {
+
+std::string listeners_text(const Json& status) {
+    std::vector<std::string> texts;
+    for (const Json& listener : objects_at(status, "listeners")) {
+        const std::string site = text_at(listener, "site");
+        texts.push_back(shown(listener, "address") +
+                        (site.empty() ? "" : fmt::format(" (site {})", site)));
+    }
+    return texts.empty() ? "-" : fmt::format("{}", fmt::join(texts, ", "));
+}
+
+std::string configuration_text(const Json& status) {
+    std::string text =
+        fmt::format("{}, loaded {} ago (generation {}), routes: {}", shown(status, "configuration"),
+                    duration_text(number_at(status, "configuration_age_ms")),
+                    shown(status, "generation"), shown(status, "routes"));
+    const std::string sites = text_at(status, "sites");
+    if (!sites.empty()) text += ", sites in " + sites;
+    return text;
+}
+
+std::string reload_text(const Json& reload) {
+    std::string text = fmt::format("{} {} ago", flag_at(reload, "ok") ? "fine" : "failed",
+                                   duration_text(number_at(reload, "age_ms")));
+    const auto problems = reload.find("problems");
+    if (problems != reload.end() && problems->is_array())
+        for (const Json& problem : *problems)
+            if (problem.is_string())
+                text += "\n    " + printable_text(problem.get_ref<const std::string&>());
+    return text;
+}
+
+}  // namespace
+
+std::string show_status(const Json& status) {
+    std::string text =
+        fmt::format("proxyd {}, process {}, up {}\n", shown(status, "version"),
+                    shown(status, "pid"), duration_text(number_at(status, "uptime_ms")));
+    text += fmt::format("configuration  {}\n", configuration_text(status));
+    text += fmt::format("listening on   {}\n", listeners_text(status));
+    text += fmt::format("log level      {}\n", shown(status, "log_level"));
+    const auto reload = status.find("last_reload");
+    if (reload != status.end() && reload->is_object())
+        text += fmt::format("last reload    {}\n", reload_text(*reload));
+    Table table({">WORKER", ">PROCESS", ">GENERATION", "STATE", ">UP", ">SESSIONS", ">HANDED OVER",
+                 ">REJECTED", ">CLOSED", ">TIMED OUT"});
+    for (const Json& worker : objects_at(status, "workers"))
+        table.add({shown(worker, "worker"), shown(worker, "pid"), shown(worker, "generation"),
+                   shown(worker, "state"), duration_text(number_at(worker, "uptime_ms")),
+                   shown(worker, "sessions"), shown(worker, "handed_over"),
+                   shown(worker, "rejected"), shown(worker, "closed"), shown(worker, "timed_out")});
+    return text + "\n" + table.text();
+}
+
+}  // namespace proxyd

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+//
+// `proxyctl site add` and `site list`: directories of sites, without asking proxyd.
+#include "proxyctl/commands.h"
+#include "proxyctl/site_directory.h"
+#include "proxyctl/text.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+
+#include <charconv>
+#include <optional>
+
+namespace proxyd {
+namespace {
+
+constexpr const char* WorkersUser = "proxyd";
+
+std::optional<unsigned> number_of(std::string_view text) {
+    unsigned number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return number;
+}
+
+std::optional<uid_t> user_number(const std::string& name) {
+    if (const passwd* user = getpwnam(name.c_str())) return user->pw_uid;
+    return number_of(name);
+}
+
+std::optional<gid_t> group_number(const std::string& name) {
+    if (const group* found = getgrnam(name.c_str())) return found->gr_gid;
+    return number_of(name);
+}
+
+std::string user_name(uid_t number) {
+    const passwd* const user = getpwuid(number);
+    return user != nullptr ? user->pw_name : fmt::format("{}", number);
+}
+
+std::string group_name(gid_t number) {
+    const group* const found = getgrgid(number);
+    return found != nullptr ? found->gr_name : fmt::format("{}", number);
+}
+
+// Nothing: it was said what is wrong.
+std::optional<SiteDirectoryOwner> owner_of(const Invocation& invocation) {
+    const CommandLine& line = invocation.line;
+    if (!line.has("owner")) {
+        complain(WrongUse, "--owner is missing, see proxyctl site add --help");
+        return std::nullopt;
+    }
+    const std::string user(line.last("owner", ""));
+    const auto user_found = user_number(user);
+    if (!user_found) {
+        complain(WrongUse, fmt::format("--owner {}: there is no such user", user));
+        return std::nullopt;
+    }
+    if (!line.has("group")) {
+        const passwd* const workers = getpwnam(WorkersUser);
+        if (workers != nullptr) return SiteDirectoryOwner{*user_found, workers->pw_gid};
+        complain(WrongUse,
+                 "there is no user proxyd: --group must say the group of proxyd's workers");
+        return std::nullopt;
+    }
+    const std::string group(line.last("group", ""));
+    const auto group_found = group_number(group);
+    if (group_found) return SiteDirectoryOwner{*user_found, *group_found};
+    complain(WrongUse, fmt::format("--group {}: there is no such group", group));
+    return std::nullopt;
+}
+
+void say_what_next(const std::string& path, const SiteDirectoryOwner& owner) {
+    const std::string user = user_name(owner.user), group = group_name(owner.group);
+    fmt::print("{} is there: owner {}, group {}, mode 2750.\n\n", path, user, group);
+    fmt::print("Start the server as {}, so that it takes its clients there:\n", user);
+    fmt::print("    proxyrun --site '{}' -- COMMAND...\n", path);
+    if (path.starts_with("/run/"))
+        fmt::print(
+            "\n/run is empty after a reboot. To have it made again, put this line into\n"
+            "/etc/tmpfiles.d/proxyd-sites.conf:\n"
+            "    d {} 2750 {} {} -\n",
+            path, user, group);
+}
+
+Json entry_json(const SiteDirectoryEntry& entry) {
+    return {{"name", entry.name},
+            {"mode", fmt::format("{:04o}", entry.mode)},
+            {"user", user_name(entry.user)},
+            {"group", group_name(entry.group)},
+            {"sockets", entry.sockets},
+            {"problems", entry.problems}};
+}
+
+}  // namespace
+
+int run_site_add(const Invocation& invocation) {
+    const auto name = site_directory_name(invocation.word());
+    if (!name) return complain(WrongUse, name.error());
+    const auto owner = owner_of(invocation);
+    if (!owner) return WrongUse;
+    const std::string sites(invocation.line.last("sites", DefaultSitesDirectory));
+    if (!sites.starts_with('/'))
+        return complain(WrongUse, fmt::format("--sites {}: is no absolute path", sites));
+    const auto made = make_site_directory(sites, *name, *owner);
+    if (!made) return complain(SystemRefused, made.error());
+    say_what_next(sites + "/" + *name, *owner);
+    return Fine;
+}
+
+int run_site_list(const Invocation& invocation) {
+    const auto entries =
+        list_site_directories(std::string(invocation.line.last("sites", DefaultSitesDirectory)));
+    if (!entries) return complain(SystemRefused, entries.error());
+    Table table({"NAME", "OWNER", "GROUP", "MODE", ">SOCKETS", "NOTE"});
+    for (const SiteDirectoryEntry& entry : *entries) {
+        if (invocation.is_json()) {
+            fmt::print("{}\n",
+                       entry_json(entry).dump(-1, ' ', false, Json::error_handler_t::replace));
+            continue;
+        }
+        std::string notes;
+        for (const std::string& problem : entry.problems)
+            notes += (notes.empty() ? "" : "; ") + printable_text(problem);
+        table.add({printable_text(entry.name), user_name(entry.user), group_name(entry.group),
+                   fmt::format("{:04o}", entry.mode), std::to_string(entry.sockets.size()), notes});
+    }
+    if (!invocation.is_json()) fmt::print("{}", table.text());
+    return Fine;
+}
+
+}  // namespace proxyd

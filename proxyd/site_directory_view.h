@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//
+// SiteDirectoryView: what is in a site directory at this moment, for people: each site socket,
+// whose it is, who may send to it, and whether anybody has it open. Used by worker_reports. Unlike
+// Site it keeps nothing and hands nothing over.
+#pragma once
+
+#include "base/handoff/site_socket.h"
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace proxyd {
+
+struct SiteSocketView {
+    std::string file_name;
+    uint16_t port = 0;
+    std::string instance;
+    SiteSocketState state = SiteSocketState::Unknown;
+    bool is_permitted = true;  // whether this process may send to it
+    mode_t mode = 0;
+    uid_t owner = 0;
+    gid_t group = 0;
+};
+
+struct SiteDirectoryView {
+    int error = 0;  // errno of a directory that can't be opened
+    mode_t mode = 0;
+    uid_t owner = 0;
+    gid_t group = 0;
+    std::vector<SiteSocketView> sockets;  // by port and file name
+
+    // At most `sockets_max` of them.
+    static SiteDirectoryView look(const std::string& path, bool follows_links, size_t sockets_max);
+};
+
+}  // namespace proxyd

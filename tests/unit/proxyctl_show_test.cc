@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#include "proxyctl/show.h"
+#include "tests/unit/catch.h"
+
+using namespace proxyd;
+
+TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
+    CHECK(show_status(Json::parse(R"({"version":"0.1.0","pid":4711,"uptime_ms":11520000,
+        "configuration":"/etc/proxyd/proxyd.json","configuration_age_ms":720000,"generation":3,
+        "routes":12,"sites":"/run/proxyd/sites","listeners":[{"address":"0.0.0.0:443","site":null},
+        {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice",
+        "last_reload":{"ok":false,"age_ms":5000,"problems":["a:3: x"]},
+        "workers":[{"worker":0,"pid":4712,"generation":3,"state":"serving","uptime_ms":720000,
+        "sessions":3,"handed_over":1000,"rejected":2,"closed":1,"timed_out":0}]})")) ==
+          "proxyd 0.1.0, process 4711, up 3h12m\n"
+          "configuration  /etc/proxyd/proxyd.json, loaded 12m00s ago (generation 3), routes: 12, "
+          "sites in /run/proxyd/sites\n"
+          "listening on   0.0.0.0:443, [::]:25 (site /run/mail)\n"
+          "log level      notice\n"
+          "last reload    failed 5.0s ago\n"
+          "    a:3: x\n"
+          "\n"
+          "WORKER  PROCESS  GENERATION  STATE        UP  SESSIONS  HANDED OVER  REJECTED  CLOSED  "
+          "TIMED OUT\n"
+          "     0     4712           3  serving  12m00s         3         1000         2       1  "
+          "        0\n");
+}
+
+TEST_CASE("proxyctl_show: sites", "[proxyctl_show]") {
+    const std::vector<Json> sites = {
+        Json::parse(R"({"site":"/s/a","directory":{"state":"there"},"ports":[
+            {"port":443,"waiting":0,"waiting_ms":0,"sockets":[
+                {"file":"443.4-any-443-0.sock","state":"live","queued":2,"server_listens_on":
+                 {"address":"0.0.0.0:443"}},
+                {"file":"443.sock","state":"dead","queued":0}]},
+            {"port":80,"waiting":3,"waiting_ms":3210,"sockets":[]}]})"),
+        Json::parse(R"({"site":"/s/b","directory":{"state":"absent"},"ports":[]})"),
+        Json::parse(R"({"site":"/s/c","directory":{"state":"there"},"ports":[]})"),
+    };
+    CHECK(
+        show_sites(sites) ==
+        "SITE  PORT  SOCKET                STATE  QUEUED  WAITING  SINCE  NOTE\n"
+        "/s/a   443  443.4-any-443-0.sock  live        2        0      -  server listens on "
+        "0.0.0.0:443\n"
+        "/s/a   443  443.sock              dead        0        0      -  nobody has it open\n"
+        "/s/a    80  -                     -           -        3   3.2s  no socket for this port\n"
+        "/s/b     -  -                     -           -        -      -  there is no such "
+        "directory\n"
+        "/s/c     -  -                     -           -        -      -  no socket in it\n");
+}
+
+TEST_CASE("proxyctl_show: an explanation of a client that goes somewhere", "[proxyctl_show]") {
+    CHECK(show_explanation(Json::parse(R"({"steps":[
+        {"rule":"exact_name","key":"a.example","outcome":"no_match","text":"no route of that name"},
+        {"rule":"default","key":"*","outcome":"match","text":"everything else"}],
+        "verdict":"handed_over","reason":"default","route":"*","site":"/s/d","port":443,
+        "sockets":[{"file":"443.sock","state":"live","queued":0}]})")) ==
+          "RULE        KEY        OUTCOME   WHY\n"
+          "exact_name  a.example  no match  no route of that name\n"
+          "default     *          match     everything else\n"
+          "\n"
+          "goes to /s/d, port 443, by route * (default)\n"
+          "SOCKET    STATE  QUEUED  NOTE\n"
+          "443.sock  live        0\n");
+}
+
+TEST_CASE("proxyctl_show: an explanation of a client that is rejected or waits",
+          "[proxyctl_show]") {
+    CHECK(
+        show_explanation(Json::parse(R"({"steps":[],"verdict":"rejected","reason":"no_route"})")) ==
+        "RULE  KEY  OUTCOME  WHY\n"
+        "\n"
+        "rejected: no_route\n");
+    CHECK(show_explanation(Json::parse(R"({"steps":[],"verdict":"handed_over","reason":"default",
+              "route":"*","site":"/s","port":80,"sockets":[]})")) ==
+          "RULE  KEY  OUTCOME  WHY\n"
+          "\n"
+          "goes to /s, port 80, by route * (default)\n"
+          "Nobody listens there now: a client waits, and is rejected if that doesn't change.\n");
+}
+
+TEST_CASE("proxyctl_show: sessions and routes", "[proxyctl_show]") {
+    CHECK(
+        show_sessions({Json::parse(R"({"id":"1-2","client":"192.0.2.1:5","listener":"192.0.2.9:443",
+        "protocol":"tls","name":"a\u001b","state":"awaiting_hello","age_ms":70,"bytes_seen":12,
+        "site":null})")}) ==
+        "SESSION  CLIENT       LISTENER       PROTOCOL  NAME   STATE          AGE  BYTES  SITE\n"
+        "1-2      192.0.2.1:5  192.0.2.9:443  tls       a\\x1b  awaits hello  70ms     12  -\n");
+    CHECK(show_routes({Json::parse(R"({"route":"a","site":"/s","line":3,"deny":["::/0"],
+        "alpn":[{"protocol":"acme-tls/1","site":"/t"}]})")}) ==
+          "ROUTE  SITE  LINE  NOTE\n"
+          "a      /s       3  deny ::/0, alpn acme-tls/1 to /t\n");
+}
+
+TEST_CASE("proxyctl_show: events", "[proxyctl_show]") {
+    CHECK(show_event(Json::parse(R"({"event":"session","time":"T","client":"192.0.2.1:5",
+        "protocol":"tls","name":"a","site":"/s/443.sock","verdict":"handed_over",
+        "reason":"exact_name"})")) ==
+          "T handed_over 192.0.2.1:5 tls a -> /s/443.sock (exact_name)");
+    CHECK(show_event(Json::parse(R"({"event":"session","time":"T","client":"192.0.2.1:5",
+        "protocol":null,"name":null,"site":null,"verdict":"closed","reason":"client_closed"})")) ==
+          "T closed 192.0.2.1:5 (client_closed)");
+    CHECK(show_event(Json::parse(R"({"event":"reload","time":"T","ok":true,"generation":2})")) ==
+          "T reload ok=yes generation=2");
+    CHECK(show_event(Json::parse(R"({"lost":7})")) ==
+          "... 7 events are lost: this reader did not keep up");
+}
