@@ -17,7 +17,7 @@ import pytest
 
 from support.load import Load, kill_with_sessions, summary, wait_for_workers
 from support.machine_trouble import SmallDisk, SteppedClock
-from support.processes import parse_access_line, status_of, takes_key
+from support.processes import IsSanitized, parse_access_line, status_of, takes_key
 from support.servers import PlainNginx
 from support.workspace import Port, wait_until
 
@@ -140,6 +140,7 @@ def test_a_reload_while_no_process_may_be_made_changes_nothing(workspace):
 # Memory
 
 @needs_workers
+@pytest.mark.skipif(IsSanitized, reason="a sanitizer's address space has no room for a limit")
 def test_a_worker_without_memory_is_named_and_serves_on_or_is_replaced(workspace):
     PlainNginx(workspace).wait_until_ready()
     proxyd = start(workspace, sessions_max=100_000)
@@ -207,6 +208,7 @@ def test_a_directory_of_the_control_socket_that_becomes_read_only(workspace):
 
 # The clock
 
+@pytest.mark.skipif(IsSanitized, reason="a sanitizer must be loaded before other libraries")
 @pytest.mark.parametrize("seconds", [+86400 * 400, -86400 * 400], ids=["forwards", "backwards"])
 def test_a_clock_that_steps_changes_no_deadline(workspace, seconds):
     clock = SteppedClock(workspace)

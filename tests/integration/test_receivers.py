@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from support.load import Load, summary
+from support.load import Load, state_of, summary
 from support.processes import Child
 from support.receivers import QueueLength
 from support.servers import PlainNginx, Programs, Python
@@ -22,6 +22,19 @@ from support.workspace import Port, wait_until
 
 Get = b"GET / HTTP/1.1\r\nHost: load.example.org\r\nConnection: close\r\n\r\n"
 Count = 60
+
+
+def wait_until_stopped(*pids):
+    """A process that sleeps in recvmsg(2) may take what comes until it has met its SIGSTOP."""
+    wait_until(lambda: all(state_of(pid) == "T" for pid in pids), "stopped processes")
+
+
+def stop_server_for_now(server):
+    wait_until(lambda: len(server.pids()) == 3, "two workers of nginx")
+    pids = server.pids()
+    os.killpg(server.pid, signal.SIGSTOP)
+    wait_until_stopped(*pids)
+    return pids
 
 
 class Receiver(Child):
@@ -40,6 +53,7 @@ class Receiver(Child):
 
     def stop_for_now(self):
         self.signal(signal.SIGSTOP)
+        wait_until_stopped(self.pid)
 
     def kill(self):
         self.signal(signal.SIGKILL)
@@ -123,7 +137,7 @@ def test_a_receiver_killed_with_a_full_queue_takes_the_queue_with_it_and_nobody_
 def test_a_real_server_killed_with_a_full_queue_takes_the_queue_with_it_and_nobody_else(workspace, start):
     server = PlainNginx(workspace).wait_until_ready()
     proxyd = start()
-    os.killpg(server.pid, signal.SIGSTOP)
+    stop_server_for_now(server)
     load = start_clients(workspace)
     wait_until_handed_over(proxyd, QueueLength)
     wait_until_in_hand(proxyd, Count - QueueLength)
@@ -167,8 +181,7 @@ def test_one_of_two_processes_of_a_server_is_killed_and_its_queue_lives_on(works
     """Both have the socket: a killed process loses only whom it had begun to serve, here nobody."""
     server = PlainNginx(workspace).wait_until_ready()
     proxyd = start()
-    workers = wait_until(lambda: len(server.pids()) == 3 and server.pids()[1:], "two workers of nginx")
-    os.killpg(server.pid, signal.SIGSTOP)
+    workers = stop_server_for_now(server)[1:]
     load = start_clients(workspace)
     wait_until_handed_over(proxyd, QueueLength)
     os.kill(workers[0], signal.SIGKILL)
@@ -183,14 +196,17 @@ def test_one_of_two_processes_of_a_server_is_killed_and_its_queue_lives_on(works
 
 @pytest.mark.parametrize("kind", ["nginx", "native"])
 def test_a_receiver_that_is_stopped_and_goes_on_serves_everybody(workspace, start, kind):
-    receiver = PlainNginx(workspace).wait_until_ready() if kind == "nginx" else Receiver(workspace)
     proxyd = start(wait_for_site="1m")
-    send = (lambda number: os.killpg(receiver.pid, number)) if kind == "nginx" else receiver.signal
-    send(signal.SIGSTOP)
+    if kind == "nginx":
+        server = PlainNginx(workspace).wait_until_ready()
+        stop_server_for_now(server)
+    else:
+        server = Receiver(workspace)
+        server.stop_for_now()
     load = start_clients(workspace)
     wait_until_handed_over(proxyd, QueueLength)
     wait_until_in_hand(proxyd, Count - QueueLength)
-    send(signal.SIGCONT)
+    (os.killpg if kind == "nginx" else os.kill)(server.pid, signal.SIGCONT)
     result = load.result()
     assert result["ok"] == Count, failures(result)
 

@@ -13,11 +13,12 @@ import pytest
 from support import client_hello
 from support.counting import instructions_of, system_calls_of
 from support.load import Load, summary
-from support.processes import takes_key
+from support.processes import IsSanitized, takes_key
 from support.servers import PlainNginx
 from support.workspace import Port
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can trace a worker")
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root can trace a worker"),
+              pytest.mark.skipif(IsSanitized, reason="sanitizers have costs of their own")]
 
 FewRoutes, ManyRoutes = 10, 100_000
 SystemCallsMax = 4.5
