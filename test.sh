@@ -46,12 +46,15 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1
 export PYTEST_ADDOPTS=-rs  # why a case was skipped
 
-to_build=(g++ cmake ninja-build libev-dev libfmt-dev nlohmann-json3-dev catch2)
-to_test=(python3 python3-pytest iproute2 libcap2-bin musl-tools)
-servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools)
+libraries=(libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev libmicrohttpd-dev libsystemd-dev)
+to_build=(g++ cmake ninja-build pkg-config "${libraries[@]}" catch2)
+to_test=(python3 python3-pytest iproute2 libcap2-bin musl-tools strace procps util-linux)
+to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)
+servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
+    python3-aiosmtpd)
 to_build_with_clang=(clang libclang-rt-dev)
 
-packages=("${to_build[@]}" "${to_test[@]}" "${servers_and_clients[@]}")
+packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}")
 [[ -z $with_clang ]] || packages+=("${to_build_with_clang[@]}")
 packaging/install-missing.sh "${packages[@]}"
 

@@ -72,11 +72,12 @@ Result<void, std::string> enter_landlock() {
 }
 
 #ifdef PROXYD_SANITIZED
-// A sanitizer's runtime makes calls of its own: they are written to the kernel's log and pass.
-constexpr uint32_t OnOtherCalls = SCMP_ACT_LOG;
+constexpr bool IsSanitized = true;
 #else
-constexpr uint32_t OnOtherCalls = SCMP_ACT_KILL_PROCESS;
+constexpr bool IsSanitized = false;
 #endif
+// A sanitizer's runtime opens files, and makes calls of its own: the kernel's log gets them.
+constexpr uint32_t OnOtherCalls = IsSanitized ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS;
 
 constexpr uint64_t SocketTypeMask = 0xf;  // the rest are flags (socket(2))
 
@@ -137,9 +138,8 @@ Result<void, std::string> enter_seccomp() {
 }  // namespace
 
 Result<void, std::string> enter_sandbox() {
-#ifndef PROXYD_SANITIZED
-    if (const auto entered = enter_landlock(); !entered) return entered;
-#endif
+    if (!IsSanitized)
+        if (const auto entered = enter_landlock(); !entered) return entered;
     return enter_seccomp();
 }
 
