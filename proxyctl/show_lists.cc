@@ -8,6 +8,7 @@ namespace {
 
 std::string state_text(const Json& session) {
     const std::string state = text_at(session, "state");
+    if (state == "awaiting_proxy_header") return "awaits PROXY header";
     if (state == "awaiting_hello") return "awaits hello";
     if (state == "awaiting_site") return "awaits site";
     return state;
@@ -28,7 +29,8 @@ std::string route_note(const Json& route) {
     std::string note;
     for (const char* key : {"allow", "deny"})
         if (const std::string list = joined(route, key); !list.empty())
-            note += fmt::format("{}{} {}", note.empty() ? "" : ", ", key, list);
+            note += fmt::format("{}{} {}{}", note.empty() ? "" : ", ", key, list,
+                                route.contains(std::string(key) + "_omitted") ? ",..." : "");
     for (const Json& alpn : objects_at(route, "alpn"))
         note += fmt::format("{}alpn {} to {}", note.empty() ? "" : ", ", shown(alpn, "protocol"),
                             shown(alpn, "site"));

@@ -26,7 +26,7 @@ inline constexpr auto ReportTimeMax = std::chrono::seconds(5);
 struct ReportRequest {
     std::string what;
     nlohmann::json fields = nlohmann::json::object();  // for the workers
-    size_t limit = 1;                                                  // of items in the answer
+    size_t limit = 1;                                  // of items in the answer
 };
 
 class ReportCollector {

@@ -23,6 +23,13 @@ constexpr size_t SocketsMax = 256;
 // those with long names take 1280).
 constexpr unsigned QueuedBytes = 768;
 
+// Whoever may write to the directory chooses the names of files.
+std::string escaped(std::string_view file_name) {
+    std::string text;
+    append_escaped(text, file_name);
+    return text;
+}
+
 std::string mode_text(mode_t mode) {
     return fmt::format("{:04o}", mode);
 }
@@ -52,7 +59,7 @@ Json listener_of(std::string_view instance) {
 }
 
 Json socket_report(const SiteSocketView& socket) {
-    return {{"file", socket.file_name},
+    return {{"file", escaped(socket.file_name)},
             {"state", state_word(socket)},
             {"queued", 0},
             {"server_listens_on", listener_of(socket.instance)},
@@ -106,9 +113,9 @@ void add_site(Json& port, Site& site) {
             oldest = std::max(oldest, milliseconds_since(first->snapshot().waits_since));
     port["waiting"] = site.waiting_count();
     port["waiting_ms"] = oldest;
-    port["last_taker"] = site.last_taker();
+    port["last_taker"] = escaped(site.last_taker());
     site.for_each_sender([&port](std::string_view file_name, BorrowedFd sender) {
-        socket_in(port["sockets"], file_name)["queued"] = queued_in(sender);
+        socket_in(port["sockets"], escaped(file_name))["queued"] = queued_in(sender);
     });
 }
 

@@ -360,7 +360,9 @@ std::string Supervisor::metrics_text() {
             service.workers_draining++;
         }
     }
-    return prometheus_text(workers_.statistics().snapshot(), service);
+    StatisticsArea& statistics = workers_.statistics();
+    statistics.own().count_log_lines(take_log_line_counts());
+    return prometheus_text(statistics.snapshot(), service);
 }
 
 bool Supervisor::is_serving(const WorkerProcess& worker) {

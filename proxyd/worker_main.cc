@@ -39,13 +39,13 @@ class WorkerMain final : public Channel::Owner,
                          public WorkerReports::Sink,
                          public SessionEvents::Sink {
   public:
-    WorkerMain(const WorkerSetup& setup, UniqueFd channel, AccessLog access_log,
-               std::vector<ListeningSocket> sockets)
+    WorkerMain(const WorkerSetup& setup, ProcessStatistics& statistics, UniqueFd channel,
+               AccessLog access_log, std::vector<ListeningSocket> sockets)
         : setup_(setup),
           sockets_(std::move(sockets)),
           worker_(loop_, setup.generation.configuration,
                   {std::move(access_log), setup.run_number, setup.source_limits,
-                   setup.source_column, setup.statistics.keep_only(setup.statistics_slot)}),
+                   setup.source_column, statistics}),
           channel_(loop_, std::move(channel), *this),
           reports_(worker_.report_subjects(), *this),
           terminate_signal_(make_terminate_signal()),
@@ -177,6 +177,10 @@ void leave_signals_to_main() {
 void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     leave_signals_to_main();
     prctl(PR_SET_NAME, "proxyd-worker", 0, 0, 0);
+    set_log_level(setup.generation.configuration.log_level);
+    take_log_line_counts();  // those of main
+    // While its descriptor is ours still.
+    ProcessStatistics& statistics = setup.statistics.keep_only(setup.statistics_slot);
     std::vector<ListeningSocket> sockets = own_sockets(setup);
     std::vector<int> kept = {channel.borrow().number(),
                              setup.generation.access_log.borrow().number()};
@@ -187,7 +191,8 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
                          access_log_kind(configuration), configuration.access_log_format);
     {
-        WorkerMain worker(setup, std::move(channel), std::move(access_log), std::move(sockets));
+        WorkerMain worker(setup, statistics, std::move(channel), std::move(access_log),
+                          std::move(sockets));
         worker.run();
     }
     _exit(0);

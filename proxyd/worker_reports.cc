@@ -14,6 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t ItemsMax = 10'000;
+constexpr size_t ListedMax = 100;  // of addresses or protocols of one route
 constexpr std::string_view FromSites = "sites/";
 
 std::string text_in(const nlohmann::json& request, const char* key) {
@@ -96,15 +97,26 @@ class SitesOnPage {
     std::set<Entry> sites_;
 };
 
+// A message to main is bounded, a list in the configuration is not.
+void add_list(Json& report, const char* key, const CidrList& list) {
+    if (list.empty()) return;
+    const size_t count = std::min(list.texts().size(), ListedMax);
+    report[key] = std::vector<std::string>(list.texts().begin(),
+                                           list.texts().begin() + static_cast<ptrdiff_t>(count));
+    if (count < list.texts().size())
+        report[std::string(key) + "_omitted"] = list.texts().size() - count;
+}
+
 Json route_report(const RouteConfiguration& route) {
     Json report = {{"route", route.key}, {"site", route.site_directory}, {"line", route.line}};
     if (route.options == nullptr) return report;
     const AccessLists& access = route.options->access;
-    if (!access.allow.empty()) report["allow"] = access.allow.texts();
-    if (!access.deny.empty()) report["deny"] = access.deny.texts();
+    add_list(report, "allow", access.allow);
+    add_list(report, "deny", access.deny);
     for (const AlpnRouteConfiguration& alpn : route.options->alpn)
-        report["alpn"].push_back(
-            {{"protocol", escaped(alpn.protocol)}, {"site", alpn.site_directory}});
+        if (report["alpn"].size() < ListedMax)
+            report["alpn"].push_back(
+                {{"protocol", escaped(alpn.protocol)}, {"site", alpn.site_directory}});
     return report;
 }
 

@@ -73,7 +73,7 @@ make_directory() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-prometheus-XXXXXX")
     mkdir -p "$dir/sites/files" "$dir/content"
     echo "A page." >"$dir/content/index.html"
-    sed "s|@DIRECTORY@|$dir|; s|@ADDRESS@|$address|" "$here/proxyd.json" >"$dir/proxyd.json"
+    sed "s|@DIRECTORY@|$dir|; s|@ADDRESS@|$address|; s|@USER@|$(id -un)|" "$here/proxyd.json" >"$dir/proxyd.json"
     sed "s|127.0.0.1:9100|$address:9100|; s|15s|1s|" "$here/prometheus.yml" >"$dir/prometheus.yml"
     cp "$here/alerts.yml" "$dir/"
 }

@@ -84,11 +84,13 @@ Wrong = [
     ('{"listen": [":8443", {"address": ":25", "site": "/run/mail"}]}', f"1: {Nowhere}"),
     (with_key("hello_timeuot", '"10s"'), "4: hello_timeuot: is not a key of proxyd, did you mean 'hello_timeout'?"),
     (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
-     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, source_sessions_max, "
-     "source_connections_per_second_max, access_log, access_log_format"),
+     "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
+     "source_connections_per_second_max, access_log, access_log_format, workers, worker_timeout, user, control, "
+     "log_level, metrics"),
     (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, alpn, sites, '
-     "hello_bytes_max, hello_timeout, wait_for_site, pending_max, sessions_max, source_sessions_max, "
-     "source_connections_per_second_max, access_log, access_log_format"),
+     "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
+     "source_connections_per_second_max, access_log, access_log_format, workers, worker_timeout, user, control, "
+     "log_level, metrics"),
     (with_key("listen", '[":8080"]'), "4: listen: is given twice, first in line 2"),
     # Listeners
     ('{"routes": {}, "listen": []}', "1: listen: is empty, an array of one address or more is allowed"),
@@ -238,9 +240,11 @@ def test_print_config_fills_in_the_defaults_and_is_a_configuration(workspace):
     assert json.loads(first.stdout) == {
         "listen": [":443", {"address": "[::1]:25", "site": "/run/mail"}],
         "routes": {"a.example.org": "/run/a", "*.b.example.org": "/run/b", "@tls": "/run/t", "*": "/run/d"},
-        "sites": "/run/sites", "hello_bytes_max": 32768, "hello_timeout": "10s", "wait_for_site": "90s",
+        "sites": "/run/sites", "hello_bytes_max": 32768, "hello_timeout": "10s", "silent_after": "2s", "wait_for_site": "90s",
         "pending_max": 1000, "sessions_max": 10000, "source_sessions_max": 1000,
-        "source_connections_per_second_max": 10000, "access_log": "stderr", "access_log_format": "text"}
+        "source_connections_per_second_max": 10000, "access_log": "stderr", "access_log_format": "text",
+        "workers": min(len(os.sched_getaffinity(0)), 4), "worker_timeout": "30s",
+        "control": "/run/proxyd/control.sock", "log_level": "notice"}
     workspace.write_configuration(first.stdout)
     second = run_proxyd("--config", path, "--print-config")
     assert (second.returncode, second.stdout) == (0, first.stdout)
@@ -279,7 +283,7 @@ def test_a_usage_error_is_one_line(arguments, text):
 
 def test_a_configuration_file_that_is_not_there(workspace):
     path = workspace.path / "absent.json"
-    assert_one_line(run_proxyd("--config", path), 1, f"proxyd: {path}: cannot be read: No such file or directory\n")
+    assert_one_line(run_proxyd("--config", path), 1, f"{path}: cannot be read: No such file or directory\n")
 
 
 def test_a_configuration_file_that_must_not_be_read(workspace):
@@ -289,12 +293,12 @@ def test_a_configuration_file_that_must_not_be_read(workspace):
     if os.geteuid() == 0:
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
     result = subprocess.run(command, capture_output=True, text=True, timeout=DeadlineSeconds)
-    assert_one_line(result, 1, f"proxyd: {path}: cannot be read: Permission denied\n")
+    assert_one_line(result, 1, f"{path}: cannot be read: Permission denied\n")
 
 
 def test_a_directory_as_configuration_file(workspace):
     assert_one_line(run_proxyd("--config", workspace.path), 1,
-                    f"proxyd: {workspace.path}: cannot be read: Is a directory\n")
+                    f"{workspace.path}: cannot be read: Is a directory\n")
 
 
 def test_the_document_gives_the_true_defaults(workspace):

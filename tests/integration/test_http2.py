@@ -17,7 +17,7 @@ Corpus = pathlib.Path(__file__).parents[1] / "corpus" / "http2_request_head"
 CurlGet = (Corpus / "curl_get.bin").read_bytes()
 Preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 Data, Headers, Settings, GoAway = 0, 1, 4, 7
-Status = {b"421": b"\x08\x03421", b"400": b"\x08\x03400", b"408": b"\x08\x03408", b"503": b"\x08\x03503"}
+Status = {b"421": b"\x08\x03421", b"400": b"\x08\x03400", b"403": b"\x08\x03403", b"408": b"\x08\x03408", b"503": b"\x08\x03503"}
 
 
 @pytest.fixture
@@ -158,6 +158,14 @@ def test_no_route_gets_421_on_the_requests_stream(workspace, proxyd):
     client = workspace.connect(request("elsewhere.example.org", 13))
     assert_answered(client.read_to_end(), b"421", 13)
     assert_line(proxyd, client, protocol="h2", name="elsewhere.example.org", verdict="rejected", reason="no_route")
+
+
+def test_who_may_not_come_gets_403(workspace, inbox):
+    listener = {"address": f"{workspace.address}:{Port}", "deny": ["127.0.0.0/8"]}
+    proxyd = workspace.start_proxyd(listen=[listener], routes={Name: str(workspace.site("blog"))})
+    client = workspace.connect(request(Name, 7))
+    assert_answered(client.read_to_end(), b"403", 7)
+    assert_line(proxyd, client, protocol="h2", verdict="rejected", reason="listener_deny")
 
 
 def test_a_site_that_does_not_appear_gets_503(workspace):

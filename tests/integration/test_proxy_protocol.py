@@ -38,8 +38,8 @@ def inbox(workspace):
 
 @pytest.fixture
 def start(workspace, inbox):
-    def start(proxy_protocol=True, site=None, **configuration):
-        listener = {"address": f"{workspace.address}:{Port}", "proxy_protocol": proxy_protocol}
+    def start(proxy_protocol=True, site=None, access=None, **configuration):
+        listener = {"address": f"{workspace.address}:{Port}", "proxy_protocol": proxy_protocol, **(access or {})}
         if site:
             listener["site"] = str(workspace.site(site))
         return workspace.start_proxyd(listen=[listener], routes={Name: str(workspace.site("blog"))}, **configuration)
@@ -165,6 +165,32 @@ def test_a_listener_with_its_own_site_and_a_client_that_waits(workspace, start):
     client = workspace.connect(TextHeader)
     assert_handed_over(proxyd, inbox, b"", reason="listener_site")
     client.close()
+
+
+def test_access_is_decided_by_the_headers_address(workspace, start, inbox):
+    proxyd = start(access={"allow": ["192.0.2.0/24"], "deny": ["192.0.2.7"]})
+    workspace.connect(TextHeader + Get)
+    assert_handed_over(proxyd, inbox, Get)
+    client = workspace.connect(TextHeader.replace(b"192.0.2.1 ", b"192.0.2.7 ") + Get)
+    assert client.read_to_end().startswith(b"HTTP/1.1 403 ")
+    client = workspace.connect(b"PROXY UNKNOWN\r\n" + Get)
+    assert client.read_to_end().startswith(b"HTTP/1.1 403 ")
+    assert proxyd.access_line(1)["client"] == "192.0.2.7:1024"
+    assert [proxyd.access_line(i)["reason"] for i in (1, 2)] == ["listener_deny", "listener_allow"]
+
+
+def test_limits_per_source_count_the_headers_address(workspace, start, inbox):
+    start(source_sessions_max=1)
+    first = workspace.connect(TextHeader)
+    second = workspace.connect(TextHeader.replace(b"192.0.2.1 ", b"192.0.2.7 ") + Get)
+    assert inbox.receive().header.source[0] == "192.0.2.7"
+    third = workspace.connect(TextHeader + Get)
+    assert third.read_to_end().startswith(b"HTTP/1.1 503 ")
+    first.send(Get)
+    assert inbox.receive().client == first.address
+    fourth = workspace.connect(TextHeader + Get)
+    assert inbox.receive().client == fourth.address
+    second.close()
 
 
 def test_everybody_must_send_one(workspace, start):

@@ -53,6 +53,7 @@ def test_sites_show_who_listens_and_who_waits(workspace):
     port, = wait_until(waiting, "two clients that wait")
     assert (port["port"], port["sockets"]) == (Port, [])
     inbox = workspace.inbox("blog")
+    os.chmod(inbox.path, 0o660)
     for _ in range(2):
         inbox.receive()
     workspace.connect(Get)
@@ -92,14 +93,14 @@ def objects_of_one(workspace):
     return result.stdout.splitlines()
 
 
-def test_ten_thousand_routes_come_in_pages(workspace):
-    routes = {f"name-{i:05}.example.org": f"/run/none/site-{i:05}" for i in range(10_000)}
+def test_three_thousand_routes_come_in_pages(workspace):
+    routes = {f"name-{i:05}.example.org": str(workspace.site(f"site-{i:05}")) for i in range(3000)}
     start_with_control(workspace, routes=routes, sites=str(workspace.sites))
     workspace.site("sites/own.example.org")
     listed = objects(workspace, "routes")
     assert {route["route"]: route["site"] for route in listed} == routes | {
         "sites/own.example.org": str(workspace.sites / "own.example.org")}
-    assert len(listed) == 10_001
+    assert len(listed) == 3001
     sites = [site["site"] for site in objects(workspace, "sites")]
     assert sites == sorted([*routes.values(), str(workspace.sites / "own.example.org")])
     assert [route["route"] for route in objects(workspace, "routes", "00777")] == ["name-00777.example.org"]
@@ -115,7 +116,7 @@ def test_explain(workspace):
     assert [step["outcome"] for step in explanation["steps"]][-1] == "match"
     assert [socket["state"] for socket in explanation["sockets"]] == ["live"]
     denied, = objects(workspace, "explain", "denied.example.org", "--port", Port, "--from", "192.0.2.7")
-    assert (denied["verdict"], denied["reason"]) == ("rejected", "route_denied")
+    assert (denied["verdict"], denied["reason"]) == ("rejected", "route_deny")
     inbox.close()
     shown = proxyctl(workspace, "explain", "blog.example.org", "--port", Port)
     assert shown.stdout.splitlines()[-1] == (

@@ -50,8 +50,8 @@ class Events(Child):
 class ControlClient:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(str(path))  # without a time-out, which would not wait for room in the backlog
         self.socket.settimeout(DeadlineSeconds)
-        self.socket.connect(str(path))
         self._reader = self.socket.makefile("rb")
 
     def send(self, data):

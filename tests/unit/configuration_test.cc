@@ -97,7 +97,7 @@ TEST_CASE("configuration: unknown keys come with a hint", "[configuration]") {
           "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
           "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, "
           "source_sessions_max, source_connections_per_second_max, access_log, access_log_format, "
-          "workers, worker_timeout, user, log_level, metrics");
+          "workers, worker_timeout, user, control, log_level, metrics");
     CHECK(error_of(R"("routes": {})") == "p.json:2: routes: is given twice, first in line 1");
 }
 

@@ -195,13 +195,26 @@ TEST_CASE("behind a load balancer the client's family is not the listener's", "[
     CHECK(explain({.name = "a", .from = "2001:db8::7"}, table, listeners).reason == "default");
 }
 
+TEST_CASE("of a list that is too long the end counts for nothing", "[explanation]") {
+    const std::string most(AlpnList::BytesMax - 1, 'x');
+    const Explanation explanation =
+        Fixture().explain({.name = "a.example.org", .alpn = {most, "acme-tls/1"}});
+
+    CHECK(lines(explanation)[0] ==
+          "alpn [acme-tls/1] skip: acme-tls/1: left out, and all behind it, since the list is too "
+          "long");
+    CHECK(explanation.reason == "wildcard_name");
+}
+
 TEST_CASE("what is wrong with a request is told as a step", "[explanation]") {
     CHECK(lines(Fixture().explain({.name = "a", .from = "here"})) ==
           Lines{"from [here] refuse: here: is no address"});
     CHECK(lines(Fixture().explain({.name = "a", .protocol = "gopher"})) ==
           Lines{"protocol [gopher] refuse: gopher: is no protocol"});
     CHECK(Fixture().explain({.name = "a", .alpn = {""}}).reason == "tls_alpn");
-    CHECK(Fixture().explain({.name = "a", .alpn = {std::string(256, 'x')}}).is_rejected);
+    CHECK(lines(Fixture().explain({.name = "a", .alpn = {std::string(256, 'x')}})) ==
+          Lines{"alpn [" + std::string(256, 'x') +
+                "] refuse: an application protocol has 1 to 255 bytes, not 256"});
     CHECK(lines(Fixture().explain({.port = 80, .alpn = {"h2"}}))[0] ==
           "alpn [] skip: only clients that speak TLS offer protocols");
 }
