@@ -85,8 +85,8 @@ struct Configuration {
     size_t sessions_max = 10'000;
     size_t source_sessions_max = 1000;                  // at once, of one source; 0: no limit
     size_t source_connections_per_second_max = 10'000;  // new ones, of one source; 0: no limit
-    std::string control = "/run/proxyd/control.sock";  // or "none"
-    std::string control_place;                         // "file:line: control"; "": not given
+    std::string control = "/run/proxyd/control.sock";   // or "none"
+    std::string control_place;                          // "file:line: control"; "": not given
     std::string access_log = "stderr";
     std::string access_log_place;  // "file:line: access_log"
     AccessLogFormat access_log_format = AccessLogFormat::Text;

@@ -45,6 +45,7 @@ void Listener::stop() {
     pause_.stop();
     epoll_.close();
     socket_.close();
+    waits_for_room_ = false;
 }
 
 void Listener::on_readable() noexcept {
@@ -59,9 +60,11 @@ void Listener::on_readable() noexcept {
 }
 
 Listener::Accepted Listener::accept_one() {
-    if (!owner_.has_room()) {
+    if (const auto lack = owner_.lack_of_room()) {
         waits_for_room_ = true;
-        pause(AcceptPause::NoRoom, "no more descriptors are allowed (RLIMIT_NOFILE)");
+        pause(*lack, *lack == AcceptPause::Memory
+                         ? "no memory for another session"
+                         : "no more descriptors are allowed (RLIMIT_NOFILE)");
         return Accepted::NoRoom;
     }
     sockaddr_storage storage;

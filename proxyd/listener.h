@@ -11,6 +11,7 @@
 #include "proxyd/session.h"
 #include "proxyd/statistics.h"
 
+#include <optional>
 #include <string>
 
 namespace proxyd {
@@ -28,8 +29,8 @@ class Listener {
   public:
     class Owner {
       public:
-        // Whether another client could be taken.
-        virtual bool has_room() = 0;
+        // What is in the way of taking another client; nothing, usually.
+        virtual std::optional<AcceptPause> lack_of_room() = 0;
         virtual void on_accepted(UniqueFd connection, const SocketAddress& client,
                                  const Entrance& entrance) = 0;
         virtual void on_accept_pause(AcceptPause cause) = 0;

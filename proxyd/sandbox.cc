@@ -78,6 +78,8 @@ constexpr uint32_t OnOtherCalls = SCMP_ACT_LOG;
 constexpr uint32_t OnOtherCalls = SCMP_ACT_KILL_PROCESS;
 #endif
 
+constexpr uint64_t SocketTypeMask = 0xf;  // the rest are flags (socket(2))
+
 // clang-format off
 constexpr int AllowedCalls[] = {
     // Clients and sites.
@@ -97,7 +99,7 @@ constexpr int AllowedCalls[] = {
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
     // Signals, and the end: abort(3) sends itself SIGABRT.
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(getpid),
-    SCMP_SYS(gettid), SCMP_SYS(tgkill), SCMP_SYS(exit), SCMP_SYS(exit_group),
+    SCMP_SYS(gettid), SCMP_SYS(exit), SCMP_SYS(exit_group),
     SCMP_SYS(getrandom), SCMP_SYS(rseq), SCMP_SYS(set_robust_list),
 };
 // clang-format on
@@ -114,9 +116,16 @@ Result<void, std::string> enter_seccomp() {
             error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 1,
                                      SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, mask, value));
     };
+    const auto allow_both = [&](int call, scmp_arg_cmp first, scmp_arg_cmp second) {
+        if (error == 0)
+            error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 2, first, second);
+    };
     allow(SCMP_SYS(openat), 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY);
     allow(SCMP_SYS(open), 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY);
-    allow(SCMP_SYS(socket), 0, UINT32_MAX, AF_UNIX);
+    // Site sockets, and nothing that listens for connections, main's control socket above all.
+    allow_both(SCMP_SYS(socket), SCMP_CMP(0, SCMP_CMP_EQ, AF_UNIX),
+               SCMP_CMP(1, SCMP_CMP_MASKED_EQ, SocketTypeMask, SOCK_DGRAM));
+    allow(SCMP_SYS(tgkill), 0, UINT32_MAX, static_cast<uint32_t>(getpid()));
     allow(SCMP_SYS(ioctl), 1, UINT32_MAX, SIOCOUTQ);
     allow(SCMP_SYS(mmap), 2, PROT_EXEC, 0);
     allow(SCMP_SYS(mprotect), 2, PROT_EXEC, 0);

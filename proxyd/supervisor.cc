@@ -106,6 +106,7 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
                                    current_.get());
     if (!next) return give_next_up(next.error());
     next_ = *std::move(next);
+    if (task == Task::Start) set_log_level(next_->configuration.log_level);
     if (!is_trial_)
         if (const Problems problems = control_.open_next(next_->configuration); !problems.empty())
             return give_next_up(problems);
@@ -322,6 +323,8 @@ void Supervisor::on_stop() noexcept {
         log_notice("stopping");
         service_.stopping();
         workers_.drain_all();
+        // The workers take who has come already; then nobody listens any more.
+        if (current_ != nullptr) current_->addresses.clear();
     } else if (stop_requests_ == 2) {
         workers_.end_all();
     } else {

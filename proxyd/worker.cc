@@ -144,8 +144,10 @@ bool Worker::is_full() const {
     return sessions_.size() >= std::min(sessions_max_, sessions_affordable_);
 }
 
-bool Worker::has_room() {
-    return sessions_.reserve_one() && (!is_full() || next_to_go() != nullptr);
+std::optional<AcceptPause> Worker::lack_of_room() {
+    if (is_full() && next_to_go() == nullptr) return AcceptPause::NoRoom;
+    if (!sessions_.reserve_one()) return AcceptPause::Memory;
+    return std::nullopt;
 }
 
 void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
@@ -193,7 +195,7 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 void Worker::on_before_wait() noexcept {
     access_log_.flush();
     for (const auto& listener : listeners_)
-        if (listener->waits_for_room() && has_room()) listener->go_on();
+        if (listener->waits_for_room() && !lack_of_room()) listener->go_on();
     if (is_draining_ && sessions_.size() == 0) loop_.stop();
     if (access_log_.has_pending() && !log_retry_.is_active()) log_retry_.start(LogRetryTime);
     statistics_.count_log_lines(take_log_line_counts());

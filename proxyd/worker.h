@@ -62,7 +62,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     void follow_sessions(AccessLog::Follower* follower) { access_log_.follow(follower); }
 
   private:
-    bool has_room() override;
+    std::optional<AcceptPause> lack_of_room() override;
     void on_accept_pause(AcceptPause cause) override;
     void on_accepted(UniqueFd connection, const SocketAddress& client,
                      const Entrance& entrance) override;

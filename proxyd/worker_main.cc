@@ -17,6 +17,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
+#include <memory>
+#include <new>
 #include <nlohmann/json.hpp>
 
 namespace proxyd {
@@ -25,6 +28,8 @@ namespace {
 // Events that main has not taken yet; beyond it they are lost.
 constexpr size_t EventBytesMax = 256 * 1024;
 
+constexpr size_t MemoryToSaySo = 32 * 1024;
+
 // libev's own signal handling belongs to main's loop still.
 UniqueFd make_terminate_signal() {
     sigset_t signals;
@@ -32,6 +37,21 @@ UniqueFd make_terminate_signal() {
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     return UniqueFd::adopt(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+std::unique_ptr<char[]> memory_to_say_so;
+
+// Nothing can be caught where memory is short, so the worker ends, and is replaced: say why.
+[[noreturn]] void on_fatal_exception() {
+    try {
+        if (const auto exception = std::current_exception()) std::rethrow_exception(exception);
+    } catch (const std::bad_alloc&) {
+        memory_to_say_so.reset();
+        log_error("out of memory: this worker ends");
+    } catch (const std::exception& exception) {
+        log_error("unexpected: {}", exception.what());
+    }
+    abort();
 }
 
 // Owns the worker, and does what main says.
@@ -176,6 +196,8 @@ void leave_signals_to_main() {
 
 void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     leave_signals_to_main();
+    memory_to_say_so = std::make_unique<char[]>(MemoryToSaySo);
+    std::set_terminate(on_fatal_exception);
     prctl(PR_SET_NAME, "proxyd-worker", 0, 0, 0);
     set_log_level(setup.generation.configuration.log_level);
     take_log_line_counts();  // those of main

@@ -132,7 +132,7 @@ proxyd_is_ready_or_gone() {
 
 # False if it ended at once.
 start_proxyd() {
-    sed -e "s|@DIRECTORY@|$dir|; s|@TLS_PORT@|$tls_port|; s|@HTTP_PORT@|$http_port|" \
+    sed -e "s|@DIRECTORY@|$dir|; s|@USER@|$(id -un)|; s|@TLS_PORT@|$tls_port|; s|@HTTP_PORT@|$http_port|" \
         "$here/proxyd.json" >"$dir/proxyd.json"
     : >"$dir/proxyd.log"
     start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"

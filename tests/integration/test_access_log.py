@@ -206,8 +206,9 @@ def test_a_named_pipe_without_a_reader_is_refused(workspace):
 
 def test_the_document_has_every_reason_of_a_malformed_hello():
     root = pathlib.Path(__file__).parents[2]
-    sources = "".join((root / "proxyd" / name).read_text()
-                      for name in ("client_hello.cc", "http_request_head.cc", "dns_name.cc"))
+    sources = "".join((root / name).read_text()
+                      for name in ("proxyd/client_hello.cc", "proxyd/http_request_head.cc",
+                                   "base/handoff/dns_name.cc"))
     reasons = set(re.findall(r'"((?:tls|http|two|name)_[a-z_]+)"', sources))
     assert len(reasons) > 30
     document = (root / "docs" / "CONFIGURATION.md").read_text()

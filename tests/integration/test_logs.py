@@ -240,7 +240,7 @@ def test_notices_are_the_default(start, serve_one):
 def test_errors_only(workspace, inbox):
     path = workspace.write_configuration(json.dumps(
         {"listen": [f"{workspace.address}:{Port}"], "routes": {Name: str(workspace.site("blog"))},
-         "access_log": "/dev/full", "log_level": "error", "user": getpass.getuser()}))
+         "access_log": "/dev/full", "log_level": "error", "control": "none", "user": getpass.getuser()}))
     proxyd = workspace.start(program("proxyd"), "--config", path)
 
     def connects():

@@ -250,7 +250,9 @@ def test_proxyd_keeps_nothing_of_a_connection(workspace, curl):
 def test_a_server_of_another_user(workspace, curl, server_type):
     proxyd = start_proxyd(workspace)
     for directory in (workspace.site(server_type.kind), workspace.site("nginx-own")):
-        shutil.chown(directory, "nobody", "nogroup")
+        # Workers are in the group of its sockets, and nothing else.
+        shutil.chown(directory, "nobody", os.getegid())
+        os.chmod(directory, 0o2750)
     os.chmod(certificate_of_servers(workspace)[1], 0o644)
     server = server_type(workspace, launcher=NOBODY)
     assert_sees(curl.request(server), workspace)

@@ -155,4 +155,4 @@ def test_the_log_names_the_listeners_before_it_is_ready(workspace):
     proxyd = workspace.start_proxyd(listen=addresses)
     assert [line.partition(" ")[2] for line in proxyd.lines] == [
         *(f"notice listening on {address}" for address in addresses),
-        f"notice ready: version {version()}, process {proxyd.pid}"]
+        f"notice ready: version {version()}, process {proxyd.pid}, workers 1"]

@@ -134,7 +134,9 @@ std::string reference(const DrawnConfiguration& configuration, const DrawnClient
     }
     if (const auto* route = first_in_order(configuration.alpn, client.alpn))
         return "alpn " + route->site_directory;
-    if (!found) return client.protocol == Protocol::Other ? "protocol_unknown -" : "no_route -";
+    if (!found && client.protocol == Protocol::Other) return "protocol_unknown -";
+    if (!found && client.protocol == Protocol::Silent) return "hello_timeout -";
+    if (!found) return "no_route -";
     return found->rule + " " + found->route.site_directory;
 }
 
