@@ -19,9 +19,10 @@ pytestmark = pytest.mark.skipif(not takes_key("workers"), reason="this proxyd ha
 
 LoadSeconds = 20 if os.environ.get("PROXYD_SOAK") else 6
 Workers = 2
-# A client that a worker doesn't serve at once waits for the next one: much less than the second after which TCP
-# sends a SYN again. The machine may have other things to do meanwhile.
-LongestMs = 3000
+# A client that a worker doesn't serve at once waits for the next one, and for the machine if that has other things
+# to do: the longest handshake of TCP, which needs no proxyd, tells how long that may be.
+LongestMs = 2000
+MachineFactor = 3
 
 
 # A longer queue for the site, where there is always room: no client waits for it in a worker's hands.
@@ -75,9 +76,13 @@ def upgrade(proxyd):
     assert " notice upgraded: " in line, line
 
 
+def assert_nobody_waited_long(result):
+    assert result["longest_ms"] < LongestMs + MachineFactor * result["longest_connect_ms"]
+
+
 def assert_nobody_noticed(result):
     assert result["ok"] == result["clients"] > 0, result["failures"][:20]
-    assert result["longest_ms"] < LongestMs
+    assert_nobody_waited_long(result)
 
 
 def test_nobody_notices_a_reload_every_second(workspace, proxyd, server):
@@ -141,7 +146,7 @@ def test_only_those_whom_a_killed_worker_had_in_hand_notice(workspace, proxyd, s
     result = load.result()
     print(summary(result), killer, sep="; ")
     assert_only_those_in_hand_noticed(result, killer)
-    assert result["longest_ms"] < LongestMs
+    assert_nobody_waited_long(result)
     wait_for_workers(proxyd, Workers)
 
 
@@ -172,5 +177,5 @@ def test_only_those_whom_a_killed_worker_had_in_hand_notice_among(workspace, pro
     result = load.result()
     print(summary(result), killer, sep="; ")
     assert_only_those_in_hand_noticed(result, killer)
-    assert result["longest_ms"] < LongestMs
+    assert_nobody_waited_long(result)
     wait_for_workers(proxyd, Workers)

@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 
-from support.processes import Child, DeadlineSeconds
+from support.processes import Child
 from support.workspace import Port, wait_until
 
 SystemCallPidfdGetfd = 438  # the same number on every architecture; Python has no name for it
