@@ -7,14 +7,13 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <utility>
-
 namespace proxyd {
 namespace {
 
 constexpr int BacklogMax = 4096;
 constexpr int AcceptsPerWakeup = 16;
 constexpr auto PauseTime = std::chrono::milliseconds(100);
+constexpr auto PauseTellingInterval = std::chrono::seconds(10);
 
 // Not open if the system has no descriptor left.
 UniqueFd epoll_of(BorrowedFd socket) {
@@ -51,10 +50,6 @@ void Listener::stop() {
 void Listener::on_readable() noexcept {
     for (int i = 0; i < AcceptsPerWakeup; i++) {
         const Accepted outcome = accept_one();
-        if (outcome == Accepted::None && std::exchange(has_told_of_pause_, false)) {
-            SocketAddress::Text text;
-            log_info("accepting goes on at {}, nobody is queued", entrance_.address.format(text));
-        }
         if (outcome != Accepted::One) return;
     }
 }
@@ -94,10 +89,11 @@ Listener::Accepted Listener::accept_one() {
 // Clients stay in the backlog meanwhile: nothing spins, nobody is lost.
 void Listener::pause(AcceptPause cause, std::string_view why) {
     owner_.on_accept_pause(cause);
-    if (!has_told_of_pause_) {
+    // Pauses may be as short as a session; one message stands for all of a while.
+    if (Clock::now() >= tells_of_pause_from_) {
         SocketAddress::Text text;
         log_warning("accepting pauses at {}: {}", entrance_.address.format(text), why);
-        has_told_of_pause_ = true;
+        tells_of_pause_from_ = Clock::now() + PauseTellingInterval;
     }
     readable_.stop();
     pause_.start(PauseTime);

@@ -62,7 +62,7 @@ class Listener {
     UniqueFd epoll_;  // of socket_ alone
     const Entrance entrance_;
     Owner& owner_;
-    bool has_told_of_pause_ = false;
+    Clock::time_point tells_of_pause_from_{};
     bool waits_for_room_ = false;
     ReadWatcher<&Listener::on_readable> readable_;
     TimerWatcher<&Listener::on_pause_over> pause_;
