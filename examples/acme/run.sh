@@ -8,52 +8,8 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 here=$(cd "$(dirname "$0")" && pwd)
-build=${1:-${PROXYD_BUILD:-$here/../../build/release}}
-DeadlineSeconds=30
-dir=
-processes=()
-
-fail() {
-    echo "run.sh: $*" >&2
-    exit 1
-}
-
-# start LOG COMMAND...
-start() {
-    local log=$1
-    shift
-    "$@" </dev/null >>"$dir/$log" 2>&1 &
-    processes+=("$!")
-}
-
-finish() {
-    local status=$? log
-    trap '' INT TERM HUP
-    trap - EXIT
-    [[ -n $dir ]] || exit "$status"
-    if [[ $status -ne 0 ]]; then
-        for log in "$dir"/*.log; do
-            [[ ! -s $log ]] || { printf '\n--- %s\n' "${log##*/}" && tail -n 30 "$log"; } >&2
-        done
-    fi
-    for process in "${processes[@]}"; do kill "$process" 2>/dev/null || true; done
-    wait
-    rm -rf "$dir"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
-# wait_for WHAT CONDITION...
-wait_for() {
-    local what=$1 end=$((SECONDS + DeadlineSeconds))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || fail "waited $DeadlineSeconds s in vain for $what"
-        sleep 0.02
-    done
-}
+# shellcheck source=examples/stage.sh
+. "$here/../stage.sh"
 
 # make_certificate NAME FILES... as openssl wants them
 make_certificate() {
@@ -74,7 +30,7 @@ make_challenge() {
 }
 
 proxyd_is_ready_or_gone() {
-    grep -q ' notice ready: ' "$dir/proxyd.log" || ! kill -0 "${processes[-1]}" 2>/dev/null
+    grep -q ' notice ready: ' "$dir/proxyd.log" || ! kill -0 "${groups[-1]}" 2>/dev/null
 }
 
 # At the first port that nobody else has.
@@ -86,7 +42,7 @@ start_proxyd() {
         wait_for "proxyd to be ready" proxyd_is_ready_or_gone
         if grep -q ' notice ready: ' "$dir/proxyd.log"; then return; fi
         grep -q 'Address already in use' "$dir/proxyd.log" || fail "proxyd did not start"
-        unset 'processes[-1]'
+        unset 'groups[-1]'
     done
     fail "the ports 8443 to $tls_port are all taken"
 }

@@ -9,56 +9,10 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 here=$(cd "$(dirname "$0")" && pwd)
-build=${1:-${PROXYD_BUILD:-$here/../../build/release}}
-DeadlineSeconds=30
+# shellcheck source=examples/stage.sh
+. "$here/../stage.sh"
 # An address of loopback that nobody else is likely to use, so that the port is free.
 address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1))
-dir=
-groups=()
-
-fail() {
-    echo "run.sh: $*" >&2
-    exit 1
-}
-
-# start LOG COMMAND...: in a process group of its own.
-start() {
-    local log=$1
-    shift
-    setsid "$@" </dev/null >"$dir/$log" 2>&1 &
-    groups+=("$!")
-}
-
-# wait_for WHAT CONDITION...: looks again and again until the condition is true.
-wait_for() {
-    local what=$1 end=$((SECONDS + DeadlineSeconds))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || fail "waited $DeadlineSeconds s in vain for $what"
-        sleep 0.05
-    done
-}
-
-nobody_runs() {
-    local group
-    for group in "${groups[@]}"; do
-        if kill -0 -- "-$group" 2>/dev/null; then return 1; fi
-    done
-}
-
-finish() {
-    local status=$? group log
-    trap - EXIT
-    [[ -n $dir ]] || exit "$status"
-    for group in "${groups[@]}"; do kill -TERM -- "-$group" "$group" 2>/dev/null || true; done
-    wait
-    (wait_for "the end of all processes" nobody_runs) || status=1
-    if [[ $status -ne 0 ]]; then
-        for log in "$dir"/*.log; do printf '\n--- %s\n' "${log##*/}" && tail -n 20 "$log"; done >&2
-    fi
-    rm -rf "$dir"
-    exit "$status"
-}
 
 check_programs() {
     local program
@@ -110,9 +64,6 @@ show() {
 }
 
 check_programs
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
 make_directory
 start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
 wait_for "proxyd to be ready" grep -q ' notice ready: ' "$dir/proxyd.log"

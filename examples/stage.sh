@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+#
+# What the run.sh of several examples share: a temporary directory $dir, programs that are started in
+# it, and their end. Sourced by them, with "set -euo pipefail" and $here set.
+#
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2317  # for those who source it
+build=${1:-${PROXYD_BUILD:-$here/../../build/release}}
+DeadlineSeconds=30
+dir=
+groups=()
+
+fail() {
+    echo "run.sh: $*" >&2
+    exit 1
+}
+
+# start LOG COMMAND...: in a process group of its own.
+start() {
+    local log=$1
+    shift
+    setsid "$@" </dev/null >"$dir/$log" 2>&1 &
+    groups+=("$!")
+}
+
+# wait_for WHAT CONDITION...: looks again and again until the condition is true.
+wait_for() {
+    local what=$1 end=$((SECONDS + DeadlineSeconds))
+    shift
+    until "$@"; do
+        ((SECONDS < end)) || fail "waited $DeadlineSeconds s in vain for $what"
+        sleep 0.05
+    done
+}
+
+nobody_runs() {
+    local group
+    for group in "${groups[@]}"; do
+        if kill -0 -- "-$group" 2>/dev/null; then return 1; fi
+    done
+}
+
+finish() {
+    local status=$? group log
+    trap - EXIT
+    [[ -n $dir ]] || exit "$status"
+    for group in "${groups[@]}"; do kill -TERM -- "-$group" "$group" 2>/dev/null || true; done
+    wait
+    (wait_for "the end of all processes" nobody_runs) || status=1
+    if [[ $status -ne 0 ]]; then
+        for log in "$dir"/*.log; do
+            [[ ! -s $log ]] || { printf '\n--- %s\n' "${log##*/}" && tail -n 30 "$log"; } >&2
+        done
+    fi
+    rm -rf "$dir"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
