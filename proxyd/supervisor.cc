@@ -23,6 +23,15 @@ UniqueFd duplicate(BorrowedFd fd) {
     return UniqueFd::adopt(fcntl(fd.number(), F_DUPFD_CLOEXEC, 3));
 }
 
+// Thousands of them would push what matters out of a log that is a pipe.
+void log_some(const std::vector<std::string>& warnings) {
+    constexpr size_t Most = 20;
+    for (size_t i = 0; i < std::min(Most, warnings.size()); i++)
+        log_warning("{}", warnings[i]);
+    if (warnings.size() > Most)
+        log_warning("and {} more like this: see proxyd --check-config", warnings.size() - Most);
+}
+
 }  // namespace
 
 Supervisor::Supervisor(std::string configuration_file, Program program)
@@ -137,8 +146,7 @@ void Supervisor::put_next_in_force() {
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
     set_log_level(current_->configuration.log_level);
-    for (const std::string& warning : warnings_of_missing_sites(current_->configuration))
-        log_warning("{}", warning);
+    log_some(warnings_of_missing_sites(current_->configuration));
     for (const SocketAddress& address : new_addresses) {
         SocketAddress::Text text;
         log_notice("listening on {}", address.format(text));
