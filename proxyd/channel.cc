@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/channel.h"
 
+#include "proxyd/json_message.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -134,15 +136,15 @@ bool Channel::take_lines() {
     size_t begin = 0;
     for (size_t end; (end = incoming_.find('\n', begin)) != incoming_.npos; begin = end + 1) {
         const std::string_view line = std::string_view(incoming_).substr(begin, end - begin);
-        const nlohmann::json message = nlohmann::json::parse(line, nullptr, false);
-        if (!message.is_object()) return false;
+        const auto message = parse_json_message(line);
+        if (!message) return false;
         UniqueFd descriptor;
-        if (message.contains(DescriptorKey)) {
+        if (message->contains(DescriptorKey)) {
             if (incoming_descriptors_.empty()) return false;
             descriptor = std::move(incoming_descriptors_.front());
             incoming_descriptors_.pop_front();
         }
-        owner_.on_message(*this, message, std::move(descriptor));
+        owner_.on_message(*this, *message, std::move(descriptor));
     }
     incoming_.erase(0, begin);
     return incoming_.size() <= MessageBytesMax && incoming_descriptors_.size() <= DescriptorsMax;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/control_connection.h"
 
+#include "proxyd/json_message.h"
+
 #include <errno.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -99,10 +101,11 @@ void ControlConnection::take_request(std::string_view line) {
     request_number_++;
     answer_bytes_ = 0;
     is_answer_too_long_ = false;
-    const auto request = nlohmann::json::parse(line, nullptr, false);
-    if (!request.is_object())
-        return finish(control_error("a request is one JSON object in one line"));
-    owner_.on_request(*this, request);
+    const auto request = parse_json_message(line);
+    if (!request)
+        return finish(control_error(fmt::format(
+            "a request is one JSON object in one line, nested no deeper than {}", JsonDepthMax)));
+    owner_.on_request(*this, *request);
 }
 
 bool ControlConnection::add_item(std::string_view object) {

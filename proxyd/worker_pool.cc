@@ -279,6 +279,11 @@ void WorkerPool::on_ready(WorkerProcess& worker) {
         owner_.on_generation_ready();
 }
 
+// It has ended, or it has said what no worker says: then it is one no longer.
+void WorkerPool::on_channel_end(Channel& channel) {
+    if (WorkerProcess* const worker = worker_of(channel)) worker->kill();
+}
+
 void WorkerPool::on_message(Channel& channel, const nlohmann::json& message, UniqueFd) {
     WorkerProcess* const worker = worker_of(channel);
     if (worker == nullptr) return;

@@ -88,7 +88,7 @@ class WorkerPool final : public Channel::Owner {
     };
 
     void on_message(Channel& channel, const nlohmann::json& message, UniqueFd descriptor) override;
-    void on_channel_end(Channel&) override {}  // its process ends, which is heard of
+    void on_channel_end(Channel& channel) override;
     void on_ready(WorkerProcess& worker);
     Result<void> start_worker(const Generation& generation, size_t index, bool is_replacement);
     void replace_missing();
