@@ -217,9 +217,7 @@ def test_clients_of_a_receiver_that_stays_stopped_are_told_and_those_in_its_queu
     proxyd = start(wait_for_site="500ms")
     receiver.stop_for_now()
     load = start_clients(workspace)
-    wait_until_handed_over(proxyd, QueueLength)
-    wait_until_in_hand(proxyd, Count - QueueLength)
-    wait_until_in_hand(proxyd, 0)
+    proxyd.wait_for(lambda lines: sum(" verdict=" in line for line in lines) == Count or None, "a line for each")
     receiver.signal(signal.SIGCONT)
     result = load.result()
     assert failures(result) == {"HTTP/1.1 503 Service Unavailable": Count - QueueLength}
