@@ -15,7 +15,7 @@ Head = r'''.\" SPDX-License-Identifier: MIT
 .\" Made by make_configuration_page.py from docs/CONFIGURATION.md: change that.
 .Dd November 21, 2026
 .Dt PROXYD.JSON 5
-.Os
+.Os Linux
 .Sh NAME
 .Nm proxyd.json
 .Nd configuration of proxyd

@@ -48,7 +48,7 @@ constexpr std::array<Option, 4> EventsOptions = {{
 }};
 constexpr std::array<Option, 4> SiteAddOptions = {{
     {"owner", "USER", "who runs the server: may receive for the name"},
-    {"group", "GROUP", "proxyd's workers' group (default: that of the user proxyd)"},
+    {"group", "GROUP", "proxyd's workers' group (default: that of the user proxyd, else nobody)"},
     Sites,
     Help,
 }};

@@ -17,6 +17,7 @@ namespace proxyd {
 namespace {
 
 constexpr const char* WorkersUser = "proxyd";
+constexpr const char* WorkersUserOtherwise = "nobody";
 
 std::optional<unsigned> number_of(std::string_view text) {
     unsigned number = 0;
@@ -59,10 +60,13 @@ std::optional<SiteDirectoryOwner> owner_of(const Invocation& invocation) {
         return std::nullopt;
     }
     if (!line.has("group")) {
-        const passwd* const workers = getpwnam(WorkersUser);
+        // As proxyd itself chooses them, if its key "user" doesn't say otherwise.
+        const passwd* workers = getpwnam(WorkersUser);
+        if (workers == nullptr) workers = getpwnam(WorkersUserOtherwise);
         if (workers != nullptr) return SiteDirectoryOwner{*user_found, workers->pw_gid};
         complain(WrongUse,
-                 "there is no user proxyd: --group must say the group of proxyd's workers");
+                 "there is neither a user proxyd nor nobody: --group must say the group "
+                 "of proxyd's workers");
         return std::nullopt;
     }
     const std::string group(line.last("group", ""));

@@ -72,8 +72,9 @@ Result<std::string> read_file(const std::string& path) {
 Result<std::string, Problems> read_configuration_text(const std::string& file) {
     Result<std::string> text = read_file(file);
     if (!text)
-        return Unexpected{
-            Problems{fmt::format("{}: cannot be read: {}", file, errno_text(text.error().number))}};
+        return Unexpected{Problems{
+            fmt::format("{}: cannot be read: {}{}", file, errno_text(text.error().number),
+                        text.error().number == ENOENT ? "; --config says where it is" : "")}};
     return *std::move(text);
 }
 

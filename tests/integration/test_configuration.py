@@ -283,7 +283,7 @@ def test_a_usage_error_is_one_line(arguments, text):
 
 def test_a_configuration_file_that_is_not_there(workspace):
     path = workspace.path / "absent.json"
-    assert_one_line(run_proxyd("--config", path), 1, f"{path}: cannot be read: No such file or directory\n")
+    assert_one_line(run_proxyd("--config", path), 1, f"{path}: cannot be read: No such file or directory; --config says where it is\n")
 
 
 def test_a_configuration_file_that_must_not_be_read(workspace):
