@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <initializer_list>
 #include <memory>
 
 namespace proxyd {
@@ -105,6 +106,11 @@ constexpr int AllowedCalls[] = {
 };
 // clang-format on
 
+// That argument number `argument`, seen through `mask`, is `value`.
+scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value) {
+    return {argument, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
 Result<void, std::string> enter_seccomp() {
     const std::unique_ptr<void, decltype(&seccomp_release)> filter(seccomp_init(OnOtherCalls),
                                                                    &seccomp_release);
@@ -112,24 +118,22 @@ Result<void, std::string> enter_seccomp() {
     int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);  // done already
     for (const int call : AllowedCalls)
         if (error == 0) error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
-    const auto allow = [&](int call, unsigned argument, uint64_t mask, uint64_t value) {
+    const auto allow = [&](int call, std::initializer_list<scmp_arg_cmp> conditions) {
         if (error == 0)
-            error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 1,
-                                     SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, mask, value));
+            error = seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call,
+                                           static_cast<unsigned>(conditions.size()),
+                                           conditions.begin());
     };
-    const auto allow_both = [&](int call, scmp_arg_cmp first, scmp_arg_cmp second) {
-        if (error == 0)
-            error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 2, first, second);
-    };
-    allow(SCMP_SYS(openat), 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY);
-    allow(SCMP_SYS(open), 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY);
+    constexpr uint64_t OpenFlags = O_ACCMODE | O_CREAT | O_TRUNC;
+    allow(SCMP_SYS(openat), {masked(2, OpenFlags, O_RDONLY)});
+    allow(SCMP_SYS(open), {masked(1, OpenFlags, O_RDONLY)});
     // Site sockets, and nothing that listens for connections, main's control socket above all.
-    allow_both(SCMP_SYS(socket), SCMP_CMP(0, SCMP_CMP_EQ, AF_UNIX),
-               SCMP_CMP(1, SCMP_CMP_MASKED_EQ, SocketTypeMask, SOCK_DGRAM));
-    allow(SCMP_SYS(tgkill), 0, UINT32_MAX, static_cast<uint32_t>(getpid()));
-    allow(SCMP_SYS(ioctl), 1, UINT32_MAX, SIOCOUTQ);
-    allow(SCMP_SYS(mmap), 2, PROT_EXEC, 0);
-    allow(SCMP_SYS(mprotect), 2, PROT_EXEC, 0);
+    allow(SCMP_SYS(socket),
+          {masked(0, UINT32_MAX, AF_UNIX), masked(1, SocketTypeMask, SOCK_DGRAM)});
+    allow(SCMP_SYS(tgkill), {masked(0, UINT32_MAX, static_cast<uint32_t>(getpid()))});
+    allow(SCMP_SYS(ioctl), {masked(1, UINT32_MAX, SIOCOUTQ)});
+    allow(SCMP_SYS(mmap), {masked(2, PROT_EXEC, 0)});
+    allow(SCMP_SYS(mprotect), {masked(2, PROT_EXEC, 0)});
     if (error == 0) error = seccomp_load(filter.get());
     if (error != 0) return failed("seccomp", -error);
     return {};
