@@ -10,7 +10,7 @@
 namespace proxyd {
 namespace {
 
-constexpr size_t WorkersMax = 64;
+constexpr size_t WorkersMax = 32;
 constexpr size_t DefaultWorkersMax = 4;
 
 }  // namespace

@@ -4,8 +4,12 @@
 #include "base/daemon/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <utility>
 
 namespace proxyd {
 namespace {
@@ -26,6 +30,11 @@ UniqueFd epoll_of(BorrowedFd socket) {
 
 }  // namespace
 
+void retire_listening_socket(UniqueFd socket) {
+    const int number = socket.release();
+    if (dup3(STDIN_FILENO, number, O_CLOEXEC) < 0) close(number);
+}
+
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
       epoll_(epoll_of(socket_)),
@@ -43,7 +52,7 @@ void Listener::stop() {
     readable_.stop();
     pause_.stop();
     epoll_.close();
-    socket_.close();
+    if (socket_.is_open()) retire_listening_socket(std::move(socket_));
     waits_for_room_ = false;
 }
 
@@ -80,6 +89,12 @@ Listener::Accepted Listener::accept_one() {
         case ENOBUFS:
         case ENOMEM:
             pause(accept_pause_of(Errno::last()), errno_text(errno));
+            return Accepted::NoRoom;
+        case EINVAL:
+        case EBADF:
+        case ENOTSOCK:
+        case EOPNOTSUPP:  // it listens no more: somebody has disconnected it
+            pause(AcceptPause::SystemDescriptors, errno_text(errno));
             return Accepted::NoRoom;
         default:
             return Accepted::One;  // this client has gone; the next may be there (accept(2))

@@ -25,6 +25,9 @@ struct ListeningSocket {
     ProxyProtocol proxy_protocol;
 };
 
+// Closes it, but keeps its number taken: see sandbox.h.
+void retire_listening_socket(UniqueFd socket);
+
 class Listener {
   public:
     class Owner {

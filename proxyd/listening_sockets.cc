@@ -118,7 +118,8 @@ Result<void, std::string> start_listening(const Configuration& configuration,
             // The hello is there when the client is accepted; a silent one comes a second later.
             set_option(*socket, IPPROTO_TCP, TCP_DEFER_ACCEPT,
                        listener.site.empty() && !serves_silent ? 1 : 0);
-            if (!listening.is_listening && listen(socket->borrow().number(), Backlog) != 0)
+            // Again, for one that listens already: a worker that ran wild may have ended that.
+            if (listen(socket->borrow().number(), Backlog) != 0)
                 return Unexpected{refused(listener.place, listening.address, Errno::last())};
         }
         listening.is_listening = true;

@@ -6,6 +6,7 @@
 
 #include "base/posix/result.h"
 
+#include <span>
 #include <string>
 
 namespace proxyd {
@@ -13,6 +14,10 @@ namespace proxyd {
 // From now on: no file can be opened, made or run, only directories can be listed; no TCP socket
 // bound or connected; no signal sent to others (landlock(7), as far as the kernel knows it); and
 // only the system calls that a worker needs (seccomp(2)): any other ends the process with SIGSYS.
-Result<void, std::string> enter_sandbox();
+//
+// `listening_sockets` are shared with main and with the workers to come: they can be accepted at
+// and waited for, and nothing else. Their numbers must never be given to anything else: when one is
+// done with, standard input, which must be /dev/null, is put in its place (dup3(2)).
+Result<void, std::string> enter_sandbox(std::span<const int> listening_sockets = {});
 
 }  // namespace proxyd

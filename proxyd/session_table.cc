@@ -6,13 +6,23 @@
 
 namespace proxyd {
 
+SessionTable::SessionTable()
+    : ballast_(std::make_unique<char[]>(BallastBytes)), places_(PlacesMin) {
+    free_.reserve(2 * PlacesMin);
+    for (uint32_t index = PlacesMin; index > 0; index--)
+        free_.push_back(index - 1);
+}
+
 bool SessionTable::reserve_one() {
     if (!free_.empty()) return true;
+    if (!ballast_) ballast_.reset(new (std::nothrow) char[BallastBytes]);
+    if (!ballast_) return false;
     try {
         // As much as will be needed when all of them have ended.
         if (free_.capacity() <= places_.size()) free_.reserve(2 * places_.size() + 16);
         places_.emplace_back();
     } catch (const std::bad_alloc&) {
+        ballast_.reset();
         return false;
     }
     free_.push_back(static_cast<uint32_t>(places_.size() - 1));

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -15,7 +16,9 @@ namespace proxyd {
 
 class SessionTable {
   public:
-    SessionTable() = default;
+    // With places for the first sessions already: a worker that gets no more memory goes on with
+    // them.
+    SessionTable();
     SessionTable(const SessionTable&) = delete;
     SessionTable& operator=(const SessionTable&) = delete;
 
@@ -38,6 +41,11 @@ class SessionTable {
         std::optional<Session> session;
     };
 
+    // Given up when memory ends, so that there is some for what sessions that exist still need.
+    static constexpr size_t PlacesMin = 32;
+    static constexpr size_t BallastBytes = 512 * 1024;
+
+    std::unique_ptr<char[]> ballast_;
     std::deque<Place> places_;  // a deque, because sessions never move
     std::vector<uint32_t> free_;
     size_t size_ = 0;

@@ -14,6 +14,7 @@ namespace {
 // Descriptors that are not for clients: logs, loop, listeners, and reading a site directory.
 constexpr size_t DescriptorsKept = 16;
 constexpr size_t SitesMax = 4096;
+constexpr auto MemoryTellingInterval = std::chrono::seconds(10);
 constexpr auto LogRetryTime = std::chrono::seconds(1);
 
 size_t descriptor_limit() {
@@ -80,8 +81,9 @@ std::string unreadable_sites(const Configuration& configuration, Errno why) {
 Result<void, std::string> Worker::prepare(bool is_replacement) {
     if (!directory_watch_.is_open() || !clients_.is_open())
         return Unexpected{
-            std::string("proxyd: cannot make an inotify instance or an epoll set: too many "
-                        "of them, or of descriptors, are open")};
+            std::string("proxyd: cannot make an inotify instance or an epoll set: the user of the "
+                        "workers has too many (sysctl fs.inotify.max_user_instances; each worker "
+                        "has one, those that drain included), or too many descriptors are open")};
     if (!sites_directory_) return {};
     const auto opened = sites_directory_->open();
     if (opened) return {};
@@ -145,21 +147,30 @@ bool Worker::is_full() const {
 }
 
 std::optional<AcceptPause> Worker::lack_of_room() {
-    if (is_full() && next_to_go() == nullptr) return AcceptPause::NoRoom;
-    if (!sessions_.reserve_one()) return AcceptPause::Memory;
-    return std::nullopt;
+    const bool has_memory = sessions_.reserve_one();
+    if ((has_memory && !is_full()) || next_to_go() != nullptr) return std::nullopt;
+    return has_memory ? AcceptPause::NoRoom : AcceptPause::Memory;
 }
 
 void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
                          const Entrance& entrance) {
     statistics_.accepted.add(1);
-    if (is_full()) {
+    const bool has_memory = sessions_.reserve_one();
+    if (is_full() || !has_memory) {
+        if (!has_memory) log_shortage_of_memory();
         Session* const oldest = next_to_go();
-        oldest->give_up("sessions_max");
+        oldest->give_up(has_memory ? "sessions_max" : "out_of_memory");
         sessions_.erase(*oldest);
     }
     Session& session = sessions_.add(services_, std::move(connection), client, entrance);
     finish_if_done(session, session.begin());
+}
+
+void Worker::log_shortage_of_memory() {
+    const Clock::time_point now = Clock::now();
+    if (now < tells_of_memory_from_) return;
+    tells_of_memory_from_ = now + MemoryTellingInterval;
+    log_warning("no memory for another session: the oldest ones make room");
 }
 
 void Worker::on_accept_pause(AcceptPause cause) {

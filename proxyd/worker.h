@@ -69,6 +69,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     void on_client_event(uint64_t key, uint32_t epoll_events) override;
     void on_site_room(Site& site);
     bool is_full() const;
+    void log_shortage_of_memory();
     Session* next_to_go();
     bool resume_first_waiting(Site& site, sa_family_t client_family);
     void on_before_wait() noexcept;
@@ -92,6 +93,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     SessionTable sessions_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     bool is_draining_ = false;
+    Clock::time_point tells_of_memory_from_{};
     TimerWatcher<&Worker::on_log_retry> log_retry_;
     BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };

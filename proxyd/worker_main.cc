@@ -92,7 +92,10 @@ class WorkerMain final : public Channel::Owner,
         gmtime_r(&now, &ignored);  // reads the time zone's file, once
         if (const auto prepared = worker_.prepare(setup_.is_replacement); !prepared)
             return prepared;
-        return enter_sandbox();
+        std::vector<int> listening;
+        for (const ListeningSocket& socket : sockets_)
+            listening.push_back(socket.socket.borrow().number());
+        return enter_sandbox(listening);
     }
 
     void on_message(Channel&, const nlohmann::json& message, UniqueFd descriptor) override {
@@ -141,6 +144,8 @@ class WorkerMain final : public Channel::Owner,
     }
 
     void on_drain() noexcept {
+        for (ListeningSocket& socket : sockets_)
+            if (socket.socket.is_open()) retire_listening_socket(std::move(socket.socket));
         sockets_.clear();
         worker_.drain();
     }
@@ -209,6 +214,8 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     for (const ListeningSocket& socket : sockets)
         kept.push_back(socket.socket.borrow().number());
     close_all_but(std::move(kept));
+    const UniqueFd null = UniqueFd::adopt(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    dup2(null.borrow().number(), STDIN_FILENO);
     const Configuration& configuration = setup.generation.configuration;
     AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
                          access_log_kind(configuration), configuration.access_log_format);

@@ -265,6 +265,7 @@ void WorkerPool::on_ping() noexcept {
 }
 
 void WorkerPool::on_ready(WorkerProcess& worker) {
+    if (worker.state() != State::Starting) return;
     worker.set_state(State::Ready);
     if (is_in_force(worker)) {
         worker.go();

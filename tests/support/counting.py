@@ -22,7 +22,10 @@ def system_calls_of(pid):
         pytest.skip("strace is not installed")
     counts = {}
     strace = Child(["strace", "-f", "-c", "-U", "calls,name", "-p", pid])
-    strace.wait_for_line("attached")
+    try:
+        strace.wait_for_line("attached")
+    except AssertionError as why:
+        raise AssertionError(f"{why}\n{strace.log()}") from why
     yield counts
     strace.signal(signal.SIGINT)
     strace.wait_for_exit()
