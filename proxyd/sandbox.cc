@@ -92,7 +92,7 @@ constexpr int AllowedCalls[] = {
     SCMP_SYS(clock_nanosleep), SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield), SCMP_SYS(futex),
     // Site directories; openat only to read them, see below.
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(getdents64), SCMP_SYS(lseek),
-    SCMP_SYS(fcntl), SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch),
+    SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch),
     // Logs, the channel to main, inotify's events, libev's wake-ups.
     SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev),
     // Memory.
@@ -125,6 +125,9 @@ Result<void, std::string> enter_seccomp() {
     // Site sockets, and nothing that listens for connections, main's control socket above all.
     allow_both(SCMP_SYS(socket), SCMP_CMP(0, SCMP_CMP_EQ, AF_UNIX),
                SCMP_CMP(1, SCMP_CMP_MASKED_EQ, SocketTypeMask, SOCK_DGRAM));
+    // Not those that have signals sent to others (F_SETOWN, fcntl(2)).
+    for (const int command : {F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL})
+        allow(SCMP_SYS(fcntl), 1, UINT32_MAX, static_cast<uint32_t>(command));
     allow(SCMP_SYS(tgkill), 0, UINT32_MAX, static_cast<uint32_t>(getpid()));
     allow(SCMP_SYS(ioctl), 1, UINT32_MAX, SIOCOUTQ);
     allow(SCMP_SYS(mmap), 2, PROT_EXEC, 0);
