@@ -136,13 +136,13 @@ class WorkerMain final : public Channel::Owner,
     // Once is enough: the descriptor is left unread.
     void on_terminate() noexcept {
         terminate_.stop();
-        channel_.send({{"is", "draining"}});
         on_drain();
     }
 
     void on_drain() noexcept {
         sockets_.clear();
         worker_.drain();
+        channel_.send({{"is", "draining"}});
     }
 
     const WorkerSetup& setup_;
