@@ -41,6 +41,7 @@ class Supervisor final : public WorkerPool::Owner,
 
   private:
     enum class Task { None, Start, Reload, Upgrade };
+    static constexpr auto TaskTimeMax = std::chrono::seconds(60);
 
     // WorkerPool::Owner
     void on_generation_ready() override;
@@ -71,7 +72,6 @@ class Supervisor final : public WorkerPool::Owner,
     void on_child() noexcept;
 
     // Tasks: one at a time.
-    void adopt(InheritedState& inherited);
     void begin(Task task, Result<std::string, Problems> text);
     void put_next_in_force();
     void on_settled() noexcept;
@@ -84,7 +84,8 @@ class Supervisor final : public WorkerPool::Owner,
     void begin_next_task();
     void on_task_late() noexcept;
 
-    // Upgrade.
+    // Upgrade (supervisor_upgrade.cc).
+    void adopt(InheritedState& inherited);
     void begin_upgrade();
     void on_trial_end(int status);
     void become_the_new_program();
