@@ -17,7 +17,8 @@
 namespace proxyd {
 namespace {
 
-constexpr auto TaskTimeMax = std::chrono::seconds(60);
+// How long earlier workers may take to let go of their listeners; one that hangs is not waited for.
+constexpr auto SettleTimeMax = std::chrono::seconds(1);
 
 UniqueFd duplicate(BorrowedFd fd) {
     return UniqueFd::adopt(fcntl(fd.number(), F_DUPFD_CLOEXEC, 3));
@@ -40,6 +41,7 @@ Supervisor::Supervisor(std::string configuration_file, Program program)
       workers_(loop_, *this),
       service_(loop_, workers_),
       task_late_(loop_, *this),
+      settled_(loop_, *this),
       terminate_(loop_, *this, SIGTERM),
       interrupt_(loop_, *this, SIGINT),
       hangup_(loop_, *this, SIGHUP),
@@ -67,27 +69,16 @@ int Supervisor::run(std::optional<InheritedState> inherited, ListeningAddresses 
     if (task_ == Task::None && current_ == nullptr) return exit_code_;
     loop_.run();
     if (!is_trial_) control_.close();
+    if (is_trial_ && next_ != nullptr) remove_next_metrics_socket();
     if (current_ != nullptr && !is_trial_) log_summary();
     return exit_code_;
 }
 
-// Until the workers of our own are ready, those of the program before us go on: a generation
-// without a configuration.
-void Supervisor::adopt(InheritedState& inherited) {
-    is_trial_ = inherited.is_trial;
-    if (!is_trial_) service_.begin();
-    current_ = std::make_unique<Generation>();
-    current_->number = last_generation_ = inherited.generation;
-    current_->addresses = std::move(inherited.addresses);
-    current_->text = inherited.configuration_text;
-    current_->configuration.metrics.text = inherited.metrics_address;
-    current_->metrics_socket = std::move(inherited.metrics_socket);
-    workers_.set_last_run_number(inherited.run_number);
-    workers_.adopt(std::move(inherited.workers), current_->number);
-    if (!is_trial_) control_.adopt(inherited);
-}
-
 void Supervisor::reload(Done done) {
+    if (stop_requests_ > 0) {  // or what has been let go of would be taken anew
+        if (done) done({"proxyd is stopping"});
+        return;
+    }
     if (task_ != Task::None) {
         reload_next_.push_back(std::move(done));
         return;
@@ -142,6 +133,8 @@ void Supervisor::put_next_in_force() {
         return give_next_up({listening.error()});
     if (const auto serving = serve_metrics(); !serving) return give_next_up({serving.error()});
 
+    if (current_->configuration.metrics.text != next_->configuration.metrics.text)
+        remove_metrics_socket(current_->configuration.metrics);
     current_ = std::move(next_);
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
@@ -152,6 +145,18 @@ void Supervisor::put_next_in_force() {
         log_notice("listening on {}", address.format(text));
     }
     configured_at_ = std::chrono::system_clock::now();
+    task_late_.stop();
+    settled_.start(SettleTimeMax);
+    on_earlier_let_go();
+}
+
+// Whoever is told that it is done may rely on it: the next client meets the new configuration.
+void Supervisor::on_earlier_let_go() {
+    if (settled_.is_active() && workers_.have_earlier_let_go()) on_settled();
+}
+
+void Supervisor::on_settled() noexcept {
+    settled_.stop();
     finish_task({});
 }
 
@@ -175,9 +180,15 @@ void Supervisor::give_next_up(Problems problems) {
     if (next_ != nullptr) {
         workers_.give_up(*next_);
         control_.give_next_up();
+        remove_next_metrics_socket();
         next_.reset();
     }
     finish_task(problems);
+}
+
+void Supervisor::remove_next_metrics_socket() {
+    const MetricsAddress& metrics = next_->configuration.metrics;
+    if (metrics.text != current_->configuration.metrics.text) remove_metrics_socket(metrics);
 }
 
 void Supervisor::finish_task(const Problems& problems) {
@@ -233,12 +244,12 @@ std::string Supervisor::status_text(Task last_task, bool has_failed) const {
 }
 
 void Supervisor::begin_next_task() {
-    if (!upgrade_next_.empty()) {
-        for (Done& done : std::exchange(upgrade_next_, {}))
-            upgrade(std::move(done));
-    } else if (!reload_next_.empty()) {
+    if (!reload_next_.empty()) {
         task_done_ = std::exchange(reload_next_, {});
         begin(Task::Reload, read_configuration_text(configuration_file_));
+    } else if (!upgrade_next_.empty()) {
+        task_done_ = std::exchange(upgrade_next_, {});
+        begin_upgrade();
     }
 }
 
@@ -247,60 +258,6 @@ void Supervisor::on_task_late() noexcept {
         kill(trial_->pid, SIGKILL);
     else
         give_next_up({fmt::format("the new workers were not ready in {} s", TaskTimeMax.count())});
-}
-
-void Supervisor::upgrade(Done done) {
-    if (task_ != Task::None) {
-        upgrade_next_.push_back(std::move(done));
-        return;
-    }
-    task_ = Task::Upgrade;
-    service_.busy("upgrading");
-    task_done_.push_back(std::move(done));
-    Result<std::string, Problems> text = read_configuration_text(configuration_file_);
-    if (!text) return finish_task(text.error());
-    current_->text = *std::move(text);  // the trial and the new program are to read the same
-    Result<Trial> trial = start_trial(program_, state_to_pass());
-    if (!trial)
-        return finish_task(
-            {fmt::format("cannot try {}: {}", program_.path, errno_text(trial.error().number))});
-    trial_ = *std::move(trial);
-    task_late_.start(TaskTimeMax);
-}
-
-void Supervisor::on_trial_end(int status) {
-    const Trial trial = *std::exchange(trial_, std::nullopt);
-    task_late_.stop();
-    if (stop_requests_ > 0) return finish_task({"stopping"});
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return become_the_new_program();
-    Problems problems = trial.lines();
-    problems.push_back(fmt::format("the trial of {} {}", program_.path, end_text(status)));
-    finish_task(problems);
-}
-
-void Supervisor::become_the_new_program() {
-    log_notice("upgrade: the trial of {} succeeded", program_.path);
-    const Errno why = become(program_, state_to_pass());
-    finish_task({fmt::format("cannot execute {}: {}", program_.path, errno_text(why.number))});
-}
-
-StateToPass Supervisor::state_to_pass() {
-    StateToPass state{.configuration_text = current_->text,
-                      .addresses = current_->addresses,
-                      .workers = {},
-                      .metrics_address = current_->configuration.metrics.text,
-                      .metrics_socket = std::nullopt,
-                      .control_path = "",
-                      .control_socket = std::nullopt,
-                      .statistics = workers_.statistics().memory(),
-                      .generation = last_generation_,
-                      .run_number = workers_.last_run_number()};
-    control_.pass_on(state);
-    for (const auto& worker : workers_.workers())
-        state.workers.push_back({worker->pid(), worker->index(), worker->identity().statistics_slot,
-                                 worker->channel().socket()});
-    if (current_->metrics_socket.is_open()) state.metrics_socket = current_->metrics_socket;
-    return state;
 }
 
 void Supervisor::on_child() noexcept {
@@ -327,6 +284,7 @@ void Supervisor::on_stop() noexcept {
     stop_requests_++;
     if (trial_) kill(trial_->pid, SIGKILL);
     if (next_ != nullptr) give_next_up({"stopping"});
+    if (!is_trial_) exit_code_ = Fine;
     if (stop_requests_ == 1) {
         log_notice("stopping");
         service_.stopping();
@@ -340,18 +298,28 @@ void Supervisor::on_stop() noexcept {
     }
 }
 
+// Of the next generation too: it has opened its log already, and is not to go on with an old file.
 void Supervisor::on_reopen() noexcept {
-    Result<UniqueFd> log = open_access_log(current_->configuration, true);
+    const bool has_current = !current_->configuration.file.empty();
+    if (has_current) reopen_log_of(*current_);
+    if (next_ != nullptr) reopen_log_of(*next_);
+}
+
+// Workers of earlier generations write to the log of the one in force.
+void Supervisor::reopen_log_of(Generation& generation) {
+    const Configuration& configuration = generation.configuration;
+    Result<UniqueFd> log = open_access_log(configuration, true);
     if (!log) {
-        log_error("{}: cannot open {}: {}; the old one goes on",
-                  current_->configuration.access_log_place, current_->configuration.access_log,
-                  errno_text(log.error().number));
+        log_error("{}: cannot open {}: {}; the old one goes on", configuration.access_log_place,
+                  configuration.access_log, errno_text(log.error().number));
         return;
     }
-    current_->access_log = *std::move(log);
+    generation.access_log = *std::move(log);
+    const bool is_next = &generation == next_.get();
     for (const auto& worker : workers_.workers())
-        worker->channel().send({{"do", "access_log"}}, duplicate(current_->access_log));
-    log_notice("reopened the access log");
+        if (is_next == (next_ != nullptr && worker->generation() == next_->number))
+            worker->channel().send({{"do", "access_log"}}, duplicate(generation.access_log));
+    if (!is_next) log_notice("reopened the access log");
 }
 
 }  // namespace proxyd

@@ -41,10 +41,12 @@ class Supervisor final : public WorkerPool::Owner,
 
   private:
     enum class Task { None, Start, Reload, Upgrade };
+    static constexpr auto TaskTimeMax = std::chrono::seconds(60);
 
     // WorkerPool::Owner
     void on_generation_ready() override;
     void on_generation_failed(const std::string& why) override { give_next_up({why}); }
+    void on_earlier_let_go() override;
     void on_worker_message(WorkerProcess& worker, const nlohmann::json& message) override;
     void on_worker_lost(WorkerProcess& worker, const std::string& how) override;
     void on_worker_serving(WorkerProcess& worker) override { control_.on_worker_serving(worker); }
@@ -66,21 +68,25 @@ class Supervisor final : public WorkerPool::Owner,
     void on_reload() noexcept { reload({}); }
     void on_upgrade() noexcept { upgrade({}); }
     void on_reopen() noexcept;
+    void reopen_log_of(Generation& generation);
     void on_child() noexcept;
 
     // Tasks: one at a time.
-    void adopt(InheritedState& inherited);
     void begin(Task task, Result<std::string, Problems> text);
     void put_next_in_force();
+    void on_settled() noexcept;
     Result<void, std::string> serve_metrics();
     void give_next_up(Problems problems);
+    void remove_next_metrics_socket();
     void finish_task(const Problems& problems);
     void report_task(Task task, const Problems& problems);
     std::string status_text(Task last_task, bool has_failed) const;
     void begin_next_task();
     void on_task_late() noexcept;
 
-    // Upgrade.
+    // Upgrade (supervisor_upgrade.cc).
+    void adopt(InheritedState& inherited);
+    void begin_upgrade();
     void on_trial_end(int status);
     void become_the_new_program();
     StateToPass state_to_pass();
@@ -117,6 +123,7 @@ class Supervisor final : public WorkerPool::Owner,
     ServiceState::Time configured_at_ = started_at_;
 
     TimerWatcher<&Supervisor::on_task_late> task_late_;
+    TimerWatcher<&Supervisor::on_settled> settled_;
     SignalWatcher<&Supervisor::on_stop> terminate_;
     SignalWatcher<&Supervisor::on_stop> interrupt_;
     SignalWatcher<&Supervisor::on_reload> hangup_;

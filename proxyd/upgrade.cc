@@ -75,6 +75,11 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
     if (state.control_socket) out["control_socket"] = state.control_socket->number();
     // A trial can't be the parent of our workers, and counts nothing.
     if (is_trial) return out;
+    out["counts"] = {{"reloads", state.counts.reloads},
+                     {"reload_failures", state.counts.reload_failures},
+                     {"upgrades", state.counts.upgrades},
+                     {"upgrade_failures", state.counts.upgrade_failures},
+                     {"worker_restarts", state.counts.worker_restarts}};
     out["statistics"] = state.statistics.number();
     out["control_streams"] = numbers_of(state.control_streams);
     out["control_clients"] = numbers_of(state.control_clients);
@@ -82,7 +87,8 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
         out["workers"].push_back({{"pid", worker.pid},
                                   {"index", worker.index},
                                   {"statistics_slot", number_or_null(worker.statistics_slot)},
-                                  {"channel", worker.channel.number()}});
+                                  {"channel", worker.channel.number()},
+                                  {"is_draining", worker.is_draining}});
     return out;
 }
 
@@ -158,6 +164,12 @@ ListeningAddress listening_from(const nlohmann::json& entry) {
     return listening;
 }
 
+TaskCounts counts_from(const nlohmann::json& entry) {
+    const auto count = [&](const char* key) { return entry.value(key, uint64_t{0}); };
+    return {count("reloads"), count("reload_failures"), count("upgrades"),
+            count("upgrade_failures"), count("worker_restarts")};
+}
+
 InheritedState state_from(const nlohmann::json& in) {
     InheritedState state;
     state.is_trial = in.at("is_trial");
@@ -165,6 +177,7 @@ InheritedState state_from(const nlohmann::json& in) {
     state.generation = in.at("generation");
     state.run_number = in.at("run_number");
     state.statistics = adopt_descriptor(in, "statistics");
+    state.counts = counts_from(in.value("counts", nlohmann::json::object()));
     state.metrics_address = in.at("metrics_address");
     state.control_path = in.at("control_path");
     state.metrics_socket = adopt_descriptor(in, "metrics_socket");
@@ -176,8 +189,9 @@ InheritedState state_from(const nlohmann::json& in) {
     for (const nlohmann::json& entry : in.at("workers")) {
         std::optional<size_t> slot;
         if (const auto& number = entry.at("statistics_slot"); !number.is_null()) slot = number;
-        state.workers.push_back(
-            {entry.at("pid"), entry.at("index"), slot, adopt_descriptor(entry, "channel")});
+        state.workers.push_back({entry.at("pid"), entry.at("index"), slot,
+                                 adopt_descriptor(entry, "channel"),
+                                 entry.value("is_draining", false)});
     }
     return state;
 }

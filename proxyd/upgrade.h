@@ -29,11 +29,21 @@ struct Program {
     static Program current(int argc, char** argv);
 };
 
+// What main has counted; it goes on over an upgrade.
+struct TaskCounts {
+    uint64_t reloads = 0;
+    uint64_t reload_failures = 0;
+    uint64_t upgrades = 0;
+    uint64_t upgrade_failures = 0;
+    uint64_t worker_restarts = 0;
+};
+
 struct InheritedWorker {
     pid_t pid = 0;
     size_t index = 0;
     std::optional<size_t> statistics_slot;
     UniqueFd channel;
+    bool is_draining = false;
 };
 
 struct InheritedState {
@@ -48,6 +58,7 @@ struct InheritedState {
     std::vector<UniqueFd> control_streams;  // clients that take events
     std::vector<UniqueFd> control_clients;  // those that wait to hear of the upgrade
     UniqueFd statistics;
+    TaskCounts counts;
     uint64_t generation = 0;
     uint32_t run_number = 0;
 };
@@ -61,6 +72,7 @@ struct StateToPass {
         size_t index;
         std::optional<size_t> statistics_slot;
         BorrowedFd channel;
+        bool is_draining = false;
     };
     std::vector<Worker> workers;
     std::string metrics_address;
@@ -70,6 +82,7 @@ struct StateToPass {
     std::vector<BorrowedFd> control_streams = {};
     std::vector<BorrowedFd> control_clients = {};
     BorrowedFd statistics;
+    TaskCounts counts = {};
     uint64_t generation;
     uint32_t run_number;
 };

@@ -139,7 +139,6 @@ class WorkerMain final : public Channel::Owner,
     // Once is enough: the descriptor is left unread.
     void on_terminate() noexcept {
         terminate_.stop();
-        channel_.send({{"is", "draining"}});
         on_drain();
     }
 
@@ -148,6 +147,7 @@ class WorkerMain final : public Channel::Owner,
             if (socket.socket.is_open()) retire_listening_socket(std::move(socket.socket));
         sockets_.clear();
         worker_.drain();
+        channel_.send({{"is", "draining"}});
     }
 
     const WorkerSetup& setup_;

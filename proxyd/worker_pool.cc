@@ -27,12 +27,6 @@ uint32_t first_run_number() {
     return static_cast<uint32_t>(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
 }
 
-Result<StatisticsArea> adopt_or_create(UniqueFd inherited) {
-    if (inherited.is_open())
-        if (auto adopted = StatisticsArea::adopt(std::move(inherited))) return adopted;
-    return StatisticsArea::create();
-}
-
 bool ended_well(const WorkerProcess& worker, int status) {
     return worker.state() == State::Draining &&
            (WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
@@ -57,7 +51,12 @@ WorkerPool::WorkerPool(EventLoop& loop, Owner& owner)
 
 Result<void, std::string> WorkerPool::prepare(UniqueFd inherited_statistics) {
     Result<SourceLimits> limits = SourceLimits::create(SourceLimits::ColumnsUsual, {});
-    Result<StatisticsArea> statistics = adopt_or_create(std::move(inherited_statistics));
+    if (inherited_statistics.is_open())
+        if (auto adopted = StatisticsArea::adopt(std::move(inherited_statistics)))
+            statistics_.emplace(*std::move(adopted));
+    is_statistics_adopted_ = statistics_.has_value();
+    Result<StatisticsArea> statistics =
+        statistics_ ? Result<StatisticsArea>(*std::move(statistics_)) : StatisticsArea::create();
     if (!limits || !statistics)
         return Unexpected{
             fmt::format("cannot get memory to share with workers: {}",
@@ -72,9 +71,11 @@ void WorkerPool::adopt(std::vector<InheritedWorker> workers, uint64_t generation
     for (InheritedWorker& worker : workers) {
         workers_.push_back(std::make_unique<WorkerProcess>(
             loop_, *this, std::move(worker.channel),
-            WorkerProcess::Identity{worker.pid, worker.index, generation, std::nullopt,
-                                    worker.statistics_slot}));
-        workers_.back()->set_state(State::Serving);
+            WorkerProcess::Identity{
+                worker.pid, worker.index, generation, std::nullopt,
+                // Of an area that could not be adopted: the new one's slots are others'.
+                is_statistics_adopted_ ? worker.statistics_slot : std::nullopt}));
+        workers_.back()->set_state(worker.is_draining ? State::Draining : State::Serving);
     }
     reap();  // some may have ended while nobody was told
 }
@@ -95,7 +96,7 @@ void WorkerPool::put_in_force(const Generation& generation) {
         if (is_in_force(*worker)) {
             worker->go();
             owner_.on_worker_serving(*worker);
-        } else if (worker->state() != State::Draining) {
+        } else if (!worker->has_let_go()) {
             worker->drain();
         }
     }
@@ -103,6 +104,12 @@ void WorkerPool::put_in_force(const Generation& generation) {
         ping_.start(generation.configuration.worker_timeout / PingsMax);
     else
         ping_.stop();
+}
+
+bool WorkerPool::have_earlier_let_go() const {
+    return std::ranges::all_of(workers_, [this](const auto& worker) {
+        return is_in_force(*worker) || is_starting(*worker) || worker->has_let_go();
+    });
 }
 
 void WorkerPool::give_up(const Generation& generation) {
@@ -231,11 +238,13 @@ void WorkerPool::reap() {
         owner_.on_worker_ended(*owned);
         on_end(*owned, status);
     }
+    if (!ended.empty() && have_earlier_let_go()) owner_.on_earlier_let_go();
     if (workers_.empty()) owner_.on_no_worker_left();
 }
 
 void WorkerPool::on_end(WorkerProcess& worker, int status) {
     if (is_starting(worker)) {
+        if (is_ending_) return;
         owner_.on_generation_failed(fmt::format("worker {} (process {}) {} before it was ready",
                                                 worker.index(), worker.pid(), end_text(status)));
         return;
@@ -301,9 +310,12 @@ void WorkerPool::on_message(Channel& channel, const nlohmann::json& message, Uni
         else
             log_error("worker {} (process {}): {}", worker->index(), worker->pid(), text);
     } else if (what == "draining") {
-        if (worker->state() == State::Draining) return;
-        worker->set_state(State::Draining);
-        replace_missing();
+        worker->set_has_let_go();
+        if (worker->state() != State::Draining) {
+            worker->set_state(State::Draining);
+            replace_missing();
+        }
+        if (have_earlier_let_go()) owner_.on_earlier_let_go();
     } else if (what == "pong") {
         worker->on_pong();
     } else if (what == "ended") {

@@ -30,6 +30,8 @@ class WorkerPool final : public Channel::Owner {
         virtual void on_generation_ready() = 0;
         // One of them could not become ready, and why.
         virtual void on_generation_failed(const std::string& why) = 0;
+        // No worker of another generation than that in force accepts clients any more.
+        virtual void on_earlier_let_go() = 0;
         // What else a worker has to say.
         virtual void on_worker_message(WorkerProcess& worker, const nlohmann::json& message) = 0;
         // From now on it gets clients.
@@ -57,6 +59,7 @@ class WorkerPool final : public Channel::Owner {
     Result<void> start(const Generation& generation);
     // They get the clients from now on; all others finish what they have in hand.
     void put_in_force(const Generation& generation);
+    bool have_earlier_let_go() const;
     // Ends the workers of one that isn't in force.
     void give_up(const Generation& generation);
 
@@ -73,6 +76,7 @@ class WorkerPool final : public Channel::Owner {
     WorkerProcess* serving(size_t index) const;
     StatisticsArea& statistics() { return *statistics_; }
     uint64_t restart_count() const { return restart_count_; }
+    void set_restart_count(uint64_t count) { restart_count_ = count; }
     uint64_t wakeups_of_ended() const { return wakeups_of_ended_; }
     uint32_t last_run_number() const { return last_run_number_; }
     void set_last_run_number(uint32_t number) { last_run_number_ = number; }
@@ -104,6 +108,7 @@ class WorkerPool final : public Channel::Owner {
     Owner& owner_;
     std::optional<SourceLimits> source_limits_;
     std::optional<StatisticsArea> statistics_;
+    bool is_statistics_adopted_ = false;
     std::vector<std::unique_ptr<WorkerProcess>> workers_;
     const Generation* starting_ = nullptr;
     const Generation* in_force_ = nullptr;

@@ -74,11 +74,15 @@ class WorkerProcess {
     // Asks for a sign of life; returns how many times there was none in a row.
     int ping();
     void on_pong() { pings_unanswered_ = 0; }
+    // Whether it has told that it accepts no more clients.
+    bool has_let_go() const { return has_let_go_; }
+    void set_has_let_go() { has_let_go_ = true; }
 
   private:
     const Identity identity_;
     State state_ = State::Starting;
     int pings_unanswered_ = 0;
+    bool has_let_go_ = false;
     const Clock::time_point started_at_ = Clock::now();
     Channel channel_;
 };

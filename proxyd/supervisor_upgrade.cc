@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+//
+// The supervisor's part in upgrades: the trial, becoming the new program, and going on as it.
+#include "base/daemon/exit_code.h"
+#include "base/daemon/log.h"
+#include "proxyd/supervisor.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <string_view>
+
+namespace proxyd {
+namespace {
+
+constexpr std::string_view UnixPrefix = "unix:";  // of an address of metrics
+
+}  // namespace
+
+// Until the workers of our own are ready, those of the program before us go on: a generation
+// without a configuration.
+void Supervisor::adopt(InheritedState& inherited) {
+    is_trial_ = inherited.is_trial;
+    if (!is_trial_) service_.begin();
+    current_ = std::make_unique<Generation>();
+    current_->number = last_generation_ = inherited.generation;
+    current_->addresses = std::move(inherited.addresses);
+    current_->text = inherited.configuration_text;
+    MetricsAddress& metrics = current_->configuration.metrics;
+    metrics.text = inherited.metrics_address;
+    if (metrics.text.starts_with(UnixPrefix)) metrics.path = metrics.text.substr(UnixPrefix.size());
+    current_->metrics_socket = std::move(inherited.metrics_socket);
+    reloads_ = {inherited.counts.reloads, inherited.counts.reload_failures};
+    upgrades_ = {inherited.counts.upgrades, inherited.counts.upgrade_failures};
+    workers_.set_restart_count(inherited.counts.worker_restarts);
+    workers_.set_last_run_number(inherited.run_number);
+    workers_.adopt(std::move(inherited.workers), current_->number);
+    if (!is_trial_) control_.adopt(inherited);
+}
+
+void Supervisor::upgrade(Done done) {
+    if (stop_requests_ > 0) {
+        control_.on_task_end("upgrade", current_ ? current_->number : 0, {"proxyd is stopping"});
+        return;
+    }
+    if (task_ != Task::None) {
+        upgrade_next_.push_back(std::move(done));
+        return;
+    }
+    task_done_.push_back(std::move(done));
+    begin_upgrade();
+}
+
+void Supervisor::begin_upgrade() {
+    task_ = Task::Upgrade;
+    service_.busy("upgrading");
+    Result<std::string, Problems> text = read_configuration_text(configuration_file_);
+    if (!text) return finish_task(text.error());
+    current_->text = *std::move(text);  // the trial and the new program are to read the same
+    Result<Trial> trial = start_trial(program_, state_to_pass());
+    if (!trial)
+        return finish_task(
+            {fmt::format("cannot try {}: {}", program_.path, errno_text(trial.error().number))});
+    trial_ = *std::move(trial);
+    task_late_.start(TaskTimeMax);
+}
+
+void Supervisor::on_trial_end(int status) {
+    const Trial trial = *std::exchange(trial_, std::nullopt);
+    task_late_.stop();
+    if (stop_requests_ > 0) return finish_task({"stopping"});
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        if (reload_next_.empty()) return become_the_new_program();
+        // The new program would not know that it is to read the configuration again, and whoever
+        // asked for it would not be answered: that comes first, and then another trial.
+        task_ = Task::None;
+        upgrade_next_ = std::exchange(task_done_, {});
+        return begin_next_task();
+    }
+    Problems problems = trial.lines();
+    problems.push_back(fmt::format("the trial of {} {}", program_.path, end_text(status)));
+    finish_task(problems);
+}
+
+void Supervisor::become_the_new_program() {
+    log_notice("upgrade: the trial of {} succeeded", program_.path);
+    const Errno why = become(program_, state_to_pass());
+    finish_task({fmt::format("cannot execute {}: {}", program_.path, errno_text(why.number))});
+}
+
+StateToPass Supervisor::state_to_pass() {
+    StateToPass state{.configuration_text = current_->text,
+                      .addresses = current_->addresses,
+                      .workers = {},
+                      .metrics_address = current_->configuration.metrics.text,
+                      .metrics_socket = std::nullopt,
+                      .control_path = "",
+                      .control_socket = std::nullopt,
+                      .statistics = workers_.statistics().memory(),
+                      .counts = {reloads_.successes, reloads_.failures, upgrades_.successes,
+                                 upgrades_.failures, workers_.restart_count()},
+                      .generation = last_generation_,
+                      .run_number = workers_.last_run_number()};
+    control_.pass_on(state);
+    for (const auto& worker : workers_.workers())
+        state.workers.push_back({worker->pid(), worker->index(), worker->identity().statistics_slot,
+                                 worker->channel().socket(),
+                                 worker->state() == WorkerProcess::State::Draining});
+    if (current_->metrics_socket.is_open()) state.metrics_socket = current_->metrics_socket;
+    return state;
+}
+
+}  // namespace proxyd
