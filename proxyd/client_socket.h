@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 
 namespace proxyd {
 
@@ -46,7 +47,7 @@ class ClientSocket {
     void set_receive_low_water(size_t bytes);
     // As it was accepted, but for what was taken.
     void restore();
-    void close() { connection_.close(); }
+    UniqueFd release() { return std::move(connection_); }
 
   private:
     ClientPoll& poll_;

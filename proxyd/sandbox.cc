@@ -87,7 +87,8 @@ constexpr uint64_t SocketTypeMask = 0xf;  // the rest are flags (socket(2))
 // clang-format off
 constexpr int AllowedCalls[] = {
     // Clients and sites.
-    SCMP_SYS(accept4), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(close), SCMP_SYS(connect),
+    SCMP_SYS(accept4), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(close),
+    SCMP_SYS(close_range), SCMP_SYS(connect),
     SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt),
     // Waiting.
     SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1), SCMP_SYS(poll),

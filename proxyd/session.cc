@@ -286,7 +286,7 @@ HandoffOutcome Session::hand_over_to(Site& site) {
     socket_.stop_watching();
     const HandoffOutcome outcome = offer_to(site);
     if (outcome == HandoffOutcome::Taken) {
-        socket_.close();
+        services_.closing.add(socket_.release());
         log(Verdict::HandedOver, route_rule_word(rule_));
     }
     return outcome;

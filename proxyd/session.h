@@ -19,6 +19,7 @@
 #include "base/posix/unique_fd.h"
 #include "proxyd/access_log.h"
 #include "proxyd/client_socket.h"
+#include "proxyd/closing_list.h"
 #include "proxyd/configuration.h"
 #include "proxyd/hello.h"
 #include "proxyd/intrusive_list.h"
@@ -51,7 +52,8 @@ struct SessionServices {
     IntrusiveList<Session>& expendable;  // whoever goes first when room is needed, in that order
     std::span<uint8_t> peek_buffer;      // of hello_bytes_max
     const uint32_t run_number;           // different for each worker ever
-    const size_t pending_max;            // of this worker
+    ClosingList& closing;
+    const size_t pending_max;  // of this worker
     SourceLimits& source_limits;
     const size_t source_column;  // this worker's in them
 };

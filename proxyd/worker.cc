@@ -65,6 +65,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResour
                 expendable_,
                 peek_buffer_,
                 resources.run_number,
+                closing_,
                 share(configuration.pending_max, configuration.workers),
                 resources.source_limits,
                 resources.source_column},
@@ -204,6 +205,7 @@ void Worker::finish_if_done(Session& session, Session::Progress progress) {
 }
 
 void Worker::on_before_wait() noexcept {
+    closing_.close_all();
     access_log_.flush();
     for (const auto& listener : listeners_)
         if (listener->waits_for_room() && !lack_of_room()) listener->go_on();

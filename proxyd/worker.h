@@ -85,6 +85,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
     DirectoryWatch directory_watch_;
     std::optional<SitesDirectory> sites_directory_;
     RouteTable routes_;
+    ClosingList closing_;
     IntrusiveList<Session> expendable_;
     ClientPoll clients_;
     SiteTable sites_;

@@ -36,12 +36,13 @@ namespace {
 constexpr int Entered = 0, NotEntered = 250;
 
 template <typename Attempt>
-std::string in_sandbox(Attempt attempt, bool with_filter = true) {
+std::string in_sandbox(Attempt attempt, bool with_filter = true,
+                       std::span<const int> listening_sockets = {}) {
     const pid_t child = fork();
     if (child == 0) {
         const auto user = find_worker_user("");
         if (!user || !drop_privileges(*user)) _exit(NotEntered);
-        if (with_filter && !enter_sandbox()) _exit(NotEntered);
+        if (with_filter && !enter_sandbox(listening_sockets)) _exit(NotEntered);
         errno = 0;
         _exit(attempt() ? Entered : errno);
     }
@@ -199,9 +200,58 @@ TEST_CASE_METHOD(Place, "sandbox: nobody is sent signals by way of a descriptor"
     const int accepted = pair.accepted.borrow().number();
     CHECK(in_sandbox([=] { return fcntl(accepted, F_SETOWN, getpid()) == 0; }) == KilledBySeccomp);
     CHECK(in_sandbox([=] { return fcntl(accepted, F_SETSIG, SIGKILL) == 0; }) == KilledBySeccomp);
-    CHECK(in_sandbox([=] {
-              return fcntl(accepted, F_SETFL, fcntl(accepted, F_GETFL) | O_NONBLOCK) == 0;
+    CHECK(in_sandbox([=] { return fcntl(accepted, F_GETFL) >= 0; }) == "fine");
+}
+
+TEST_CASE_METHOD(Place, "sandbox: what others have open, too, stays as it is", "[sandbox]") {
+    if (is_left_out()) return;
+    const test::TcpPair pair = test::tcp_pair();
+    const int accepted = pair.accepted.borrow().number();
+    const int listener = pair.client.borrow().number();  // any socket will do
+    const int on = 1;
+    const auto with_listener = [&](auto attempt) {
+        return in_sandbox(attempt, true, {&listener, 1});
+    };
+    CHECK(with_listener([=] { return fcntl(listener, F_SETFL, 0) == 0; }) == KilledBySeccomp);
+    CHECK(with_listener([=] { return shutdown(listener, SHUT_RDWR) == 0; }) == KilledBySeccomp);
+    CHECK(with_listener([=] { return shutdown(listener, SHUT_RD) == 0; }) == KilledBySeccomp);
+    const sockaddr nowhere{AF_UNSPEC, {}};
+    CHECK(with_listener([=] { return connect(listener, &nowhere, sizeof(nowhere)) == 0; }) ==
+          KilledBySeccomp);
+    // The kernel takes 32 bits of a descriptor's number.
+    CHECK(with_listener([=] {
+              return syscall(SYS_connect, 0x100000000L + listener, &nowhere, sizeof(nowhere)) == 0;
+          }) == KilledBySeccomp);
+    CHECK(with_listener([=] {
+              return setsockopt(listener, SOL_SOCKET, SO_RCVLOWAT, &on, sizeof(on)) == 0;
+          }) == KilledBySeccomp);
+    CHECK(with_listener([=] { return dup(listener) >= 0; }) == KilledBySeccomp);
+    CHECK(with_listener([=] { return dup3(listener, 200, O_CLOEXEC) >= 0; }) == KilledBySeccomp);
+    CHECK(with_listener([=] { return dup3(STDIN_FILENO, listener, O_CLOEXEC) >= 0; }) == "fine");
+    CHECK(with_listener([=] {
+              return setsockopt(accepted, SOL_SOCKET, SO_RCVLOWAT, &on, sizeof(on)) == 0 &&
+                     shutdown(accepted, SHUT_WR) == 0;
           }) == "fine");
+    CHECK(with_listener([=] {
+              return setsockopt(accepted, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0;
+          }) == KilledBySeccomp);
+}
+
+TEST_CASE_METHOD(Place, "sandbox: a client's socket connects to nobody else by a fast open",
+                 "[sandbox]") {
+    if (is_left_out()) return;
+    const test::TcpPair pair = test::tcp_pair();
+    const int accepted = pair.accepted.borrow().number();
+    const sockaddr nowhere{AF_UNSPEC, {}};
+    sockaddr_in elsewhere{};
+    elsewhere.sin_family = AF_INET;
+    elsewhere.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    elsewhere.sin_port = htons(9);
+    CHECK(in_sandbox([=] {
+              connect(accepted, &nowhere, sizeof(nowhere));
+              return sendto(accepted, "x", 1, MSG_FASTOPEN,
+                            reinterpret_cast<const sockaddr*>(&elsewhere), sizeof(elsewhere)) == 1;
+          }) == KilledBySeccomp);
 }
 
 TEST_CASE_METHOD(Place, "sandbox: a site is found and reached", "[sandbox]") {
