@@ -304,7 +304,8 @@ def test_a_failure_leaves_no_socket_of_metrics_behind(workspace, start, inbox):
 
 
 def test_reloads_and_upgrades_mixed(workspace, start, inbox):
-    """What is asked for last holds, and everybody who asked is answered."""
+    """What is asked for last holds. A request that the old program has not read when the new one takes its place
+    is not answered: whoever asked sees the end of the connection, and may ask again."""
     proxyd = start(workers=2)
     for number in range(5):
         name = f"site{number}.example.org"
@@ -312,7 +313,10 @@ def test_reloads_and_upgrades_mixed(workspace, start, inbox):
         asking = Child([program("proxyctl"), "--control", workspace.path / "control.sock", "upgrade"])
         proxyd.write_configuration()
         also_asking = Child([program("proxyctl"), "--control", workspace.path / "control.sock", "reload"])
-        assert (asking.wait_for_exit(), also_asking.wait_for_exit()) == (0, 0), asking.log() + also_asking.log()
+        assert asking.wait_for_exit() == 0, asking.log()
+        if also_asking.wait_for_exit() != 0:
+            assert also_asking.lines[-1].endswith("/control.sock: proxyd has closed the connection"), also_asking.log()
+            assert proxyctl(workspace, "reload").returncode == 0
         client = workspace.connect(Get.replace(b"blog.example.org", name.encode()))
         inbox.receive().answer(b"served")
         assert client.read_to_end() == b"served"
