@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t WorkersMax = 32;
 constexpr size_t DefaultWorkersMax = 4;
+constexpr auto WorkerTimeoutMin = std::chrono::milliseconds(1000);
 
 }  // namespace
 
@@ -29,7 +30,15 @@ void read_workers(ConfigurationReader& reader, const JsonMember& member,
 
 void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
                          Configuration& configuration) {
-    reader.read_duration(member, std::chrono::milliseconds(0), configuration.worker_timeout);
+    std::chrono::milliseconds timeout = configuration.worker_timeout;
+    reader.read_duration(member, std::chrono::milliseconds(0), timeout);
+    // A busy machine takes its time.
+    if (timeout.count() > 0 && timeout < WorkerTimeoutMin)
+        reader.add_error(member.value.line, "worker_timeout",
+                         "is '{}', \"0s\" (never) or a duration from \"{}\" to \"1h\" is allowed",
+                         format_duration(timeout), format_duration(WorkerTimeoutMin));
+    else
+        configuration.worker_timeout = timeout;
 }
 
 void read_user(ConfigurationReader& reader, const JsonMember& member,

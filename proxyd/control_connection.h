@@ -49,6 +49,11 @@ class ControlConnection {
     bool is_streaming() const { return stage_ == Stage::Streaming; }
     bool is_done() const { return stage_ == Stage::Done; }
     bool has_output() const { return !output_.empty(); }
+    // Nothing has been asked, not even in part.
+    bool is_idle() const {
+        return stage_ == Stage::Reading && output_.empty() && input_.is_empty() &&
+               !has_input_ended_;
+    }
     // Since when nothing was read or written.
     Clock::time_point quiet_since() const { return quiet_since_; }
     // Whether the other side has closed it; only of use for those that aren't read from.

@@ -81,6 +81,7 @@ void ControlDesk::pass_on(StateToPass& state) const {
     state.control_path = path_;
     state.control_socket = socket_.listening();
     state.control_streams = socket_.streams();
+    state.control_idle = socket_.idle_clients();
     for (const ControlReply& reply : upgrade_replies_)
         if (const auto client = reply.client()) state.control_clients.push_back(*client);
 }
@@ -91,6 +92,8 @@ void ControlDesk::adopt(InheritedState& inherited) {
     if (!inherited.control_streams.empty()) commands_.expect_events();
     for (UniqueFd& client : inherited.control_streams)
         socket_.adopt_stream(std::move(client));
+    for (UniqueFd& client : inherited.control_idle)
+        socket_.adopt_idle(std::move(client));
     for (UniqueFd& client : inherited.control_clients)
         upgrade_replies_.push_back(socket_.adopt(std::move(client)));
 }

@@ -135,6 +135,13 @@ std::vector<BorrowedFd> ControlSocket::streams() const {
     return streams;
 }
 
+std::vector<BorrowedFd> ControlSocket::idle_clients() const {
+    std::vector<BorrowedFd> clients;
+    for (const auto& [key, connection] : connections_)
+        if (connection->is_idle()) clients.push_back(connection->socket());
+    return clients;
+}
+
 void ControlSocket::adopt_stream(UniqueFd client) {
     make_stream(add(std::move(client)));
 }

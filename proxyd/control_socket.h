@@ -93,6 +93,8 @@ class ControlSocket final : public ControlConnection::Owner {
     // For an upgrade: what the next process goes on with.
     BorrowedFd listening() const { return listening_; }
     std::vector<BorrowedFd> streams() const;
+    std::vector<BorrowedFd> idle_clients() const;  // who have not asked anything yet
+    void adopt_idle(UniqueFd client) { (void)add(std::move(client)); }
     void adopt_stream(UniqueFd client);
     // A client that waits for an answer.
     ControlReply adopt(UniqueFd client);

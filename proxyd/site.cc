@@ -21,6 +21,10 @@ constexpr auto PathLookInterval = std::chrono::seconds(1);
 // While clients wait: for what no event tells, such as a mode that was mended.
 constexpr auto RetryInterval = std::chrono::milliseconds(250);
 
+// Processes that serve one site side by side, each with a socket of its own, are fewer.
+constexpr size_t SocketsMax = 64;
+constexpr auto TellingInterval = std::chrono::seconds(10);
+
 // How long after a change in the directory its server may still be making sockets.
 constexpr auto SettlingTime = RetryInterval;
 
@@ -200,9 +204,15 @@ void Site::read_directory() {
         if (!subscription_.start(directory)) subscription_.stop();
         for_each_entry(directory, [&](const char* file_name, unsigned char) {
             const auto name = SiteSocketName::parse(file_name);
-            if (name) connect_to(directory, file_name, name->port, name->instance, senders);
+            if (!name || name->port != port_) return;
+            if (senders.size() == SocketsMax) {
+                tell_of_too_many_sockets();
+                return;
+            }
+            connect_to(directory, file_name, name->instance, senders);
         });
     } else if (errno == EMFILE || errno == ENFILE) {
+        tell_of_missing_descriptors();
         needs_reading_ = true;
         without_senders_ = HandoffOutcome::Full;
         return;
@@ -214,9 +224,22 @@ void Site::read_directory() {
     log_debug("site {}: read for port {}, sockets: {}", directory_, port_, senders_.size());
 }
 
-void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file_port,
-                      std::string_view instance, std::vector<std::unique_ptr<Sender>>& senders) {
-    if (file_port != port_) return;
+// Each costs a descriptor, of which the other sites need some.
+void Site::tell_of_too_many_sockets() {
+    if (!std::exchange(has_told_of_too_many_, true))
+        log_warning("site {} has more than {} live sockets for port {}: the others are left out",
+                    directory_, SocketsMax, port_);
+}
+
+// The other sites suffer from it, so it is told, but not for each client.
+void Site::tell_of_missing_descriptors() {
+    if (Clock::now() < tells_of_descriptors_from_) return;
+    tells_of_descriptors_from_ = Clock::now() + TellingInterval;
+    log_warning("site {}: no descriptor is left for its sockets (RLIMIT_NOFILE)", directory_);
+}
+
+void Site::connect_to(BorrowedFd directory, const char* file_name, std::string_view instance,
+                      std::vector<std::unique_ptr<Sender>>& senders) {
     const UniqueFd file =
         UniqueFd::adopt(openat(directory.number(), file_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
     struct stat status;
@@ -249,6 +272,7 @@ void Site::connect_to(BorrowedFd directory, const char* file_name, uint16_t file
             break;
         case EMFILE:
         case ENFILE:
+            tell_of_missing_descriptors();
             needs_reading_ = true;
             without_senders_ = HandoffOutcome::Full;
             break;

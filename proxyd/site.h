@@ -78,8 +78,10 @@ class Site {
     HandoffOutcome offer(BorrowedFd connection, Bytes payload, sa_family_t family);
     bool directory_was_replaced() const;
     UniqueFd open_directory() const;
-    void connect_to(BorrowedFd directory, const char* file_name, uint16_t file_port,
-                    std::string_view instance, std::vector<std::unique_ptr<Sender>>& senders);
+    void connect_to(BorrowedFd directory, const char* file_name, std::string_view instance,
+                    std::vector<std::unique_ptr<Sender>>& senders);
+    void tell_of_too_many_sockets();
+    void tell_of_missing_descriptors();
     void on_directory_change();
     void on_retry() noexcept;
 
@@ -97,6 +99,9 @@ class Site {
     bool ipv6_may_come_back_ = false;
     bool needs_reading_ = true;
     bool has_told_of_world_writable_ = false;
+    bool has_told_of_too_many_ = false;
+    Clock::time_point tells_of_descriptors_from_{};
+    Clock::time_point tells_of_descriptors_from_{};
     dev_t device_ = 0;
     ino_t inode_ = 0;
     Clock::time_point looked_at_path_{};

@@ -41,6 +41,7 @@ Supervisor::Supervisor(std::string configuration_file, Program program)
       workers_(loop_, *this),
       service_(loop_, workers_),
       task_late_(loop_, *this),
+      becoming_(loop_, *this),
       settled_(loop_, *this),
       terminate_(loop_, *this, SIGTERM),
       interrupt_(loop_, *this, SIGINT),

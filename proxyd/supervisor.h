@@ -88,7 +88,7 @@ class Supervisor final : public WorkerPool::Owner,
     void adopt(InheritedState& inherited);
     void begin_upgrade();
     void on_trial_end(int status);
-    void become_the_new_program();
+    void on_becoming() noexcept;
     StateToPass state_to_pass();
 
     void stop_loop() { loop_.stop(); }
@@ -123,6 +123,7 @@ class Supervisor final : public WorkerPool::Owner,
     ServiceState::Time configured_at_ = started_at_;
 
     TimerWatcher<&Supervisor::on_task_late> task_late_;
+    TimerWatcher<&Supervisor::on_becoming> becoming_;
     TimerWatcher<&Supervisor::on_settled> settled_;
     SignalWatcher<&Supervisor::on_stop> terminate_;
     SignalWatcher<&Supervisor::on_stop> interrupt_;

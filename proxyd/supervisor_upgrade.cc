@@ -13,6 +13,9 @@
 namespace proxyd {
 namespace {
 
+// For the event loop to bring what it knows of.
+constexpr auto SignalTime = std::chrono::milliseconds(10);
+
 constexpr std::string_view UnixPrefix = "unix:";  // of an address of metrics
 
 }  // namespace
@@ -70,19 +73,30 @@ void Supervisor::on_trial_end(int status) {
     task_late_.stop();
     if (stop_requests_ > 0) return finish_task({"stopping"});
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        if (reload_next_.empty()) return become_the_new_program();
-        // The new program would not know that it is to read the configuration again, and whoever
-        // asked for it would not be answered: that comes first, and then another trial.
-        task_ = Task::None;
-        upgrade_next_ = std::exchange(task_done_, {});
-        return begin_next_task();
+        // A signal that a handler has taken note of would be lost with this program: they are held
+        // back, and what has come already is looked at before.
+        hold_signals_back();
+        becoming_.start(SignalTime);
+        return;
     }
     Problems problems = trial.lines();
     problems.push_back(fmt::format("the trial of {} {}", program_.path, end_text(status)));
     finish_task(problems);
 }
 
-void Supervisor::become_the_new_program() {
+void Supervisor::on_becoming() noexcept {
+    if (stop_requests_ > 0) {
+        let_signals_in();
+        return finish_task({"stopping"});
+    }
+    if (!reload_next_.empty()) {
+        // The new program would not know that it is to read the configuration again, and whoever
+        // asked for it would not be answered: that comes first, and then another trial.
+        let_signals_in();
+        task_ = Task::None;
+        upgrade_next_ = std::exchange(task_done_, {});
+        return begin_next_task();
+    }
     log_notice("upgrade: the trial of {} succeeded", program_.path);
     const Errno why = become(program_, state_to_pass());
     finish_task({fmt::format("cannot execute {}: {}", program_.path, errno_text(why.number))});

@@ -83,6 +83,7 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
     out["statistics"] = state.statistics.number();
     out["control_streams"] = numbers_of(state.control_streams);
     out["control_clients"] = numbers_of(state.control_clients);
+    out["control_idle"] = numbers_of(state.control_idle);
     for (const StateToPass::Worker& worker : state.workers)
         out["workers"].push_back({{"pid", worker.pid},
                                   {"index", worker.index},
@@ -184,6 +185,7 @@ InheritedState state_from(const nlohmann::json& in) {
     state.control_socket = adopt_descriptor(in, "control_socket");
     state.control_streams = adopt_descriptors(in, "control_streams");
     state.control_clients = adopt_descriptors(in, "control_clients");
+    state.control_idle = adopt_descriptors(in, "control_idle");
     for (const nlohmann::json& entry : in.at("listening"))
         state.addresses.push_back(listening_from(entry));
     for (const nlohmann::json& entry : in.at("workers")) {
@@ -207,6 +209,10 @@ void block_signals(int how) {
 }
 
 }  // namespace
+
+void hold_signals_back() {
+    block_signals(SIG_BLOCK);
+}
 
 void let_signals_in() {
     block_signals(SIG_UNBLOCK);
@@ -276,15 +282,16 @@ Errno become(const Program& program, const StateToPass& state) {
     for (const StateToPass::Worker& worker : state.workers)
         descriptors.push_back(worker.channel);
     descriptors.push_back(state.statistics);
-    for (const auto* clients : {&state.control_streams, &state.control_clients})
+    for (const auto* clients :
+         {&state.control_streams, &state.control_clients, &state.control_idle})
         descriptors.insert(descriptors.end(), clients->begin(), clients->end());
     descriptors.push_back(*file);
     for (const BorrowedFd fd : descriptors)
         set_close_on_exec(fd, false);
-    block_signals(SIG_BLOCK);
+    hold_signals_back();
     execute(program, *file, getpid());
     const Errno why = Errno::last();
-    block_signals(SIG_UNBLOCK);
+    let_signals_in();
     for (const BorrowedFd fd : descriptors)
         set_close_on_exec(fd, true);
     return why;

@@ -57,6 +57,7 @@ struct InheritedState {
     UniqueFd control_socket;                // open if there is one
     std::vector<UniqueFd> control_streams;  // clients that take events
     std::vector<UniqueFd> control_clients;  // those that wait to hear of the upgrade
+    std::vector<UniqueFd> control_idle;     // those that have not asked yet
     UniqueFd statistics;
     TaskCounts counts;
     uint64_t generation = 0;
@@ -81,6 +82,7 @@ struct StateToPass {
     std::optional<BorrowedFd> control_socket;
     std::vector<BorrowedFd> control_streams = {};
     std::vector<BorrowedFd> control_clients = {};
+    std::vector<BorrowedFd> control_idle = {};
     BorrowedFd statistics;
     TaskCounts counts = {};
     uint64_t generation;
@@ -91,7 +93,9 @@ struct StateToPass {
 // The error: there is something, but not what it should be.
 Result<std::optional<InheritedState>, std::string> take_inherited_state();
 
-// Signals are blocked while one program becomes the other; to be called when there are handlers.
+// Signals are blocked while one program becomes the other: those that come in between wait for the
+// handlers of the new one.
+void hold_signals_back();
 void let_signals_in();
 
 struct Trial {

@@ -263,11 +263,16 @@ void WorkerPool::on_end(WorkerProcess& worker, int status) {
     replace_missing();
 }
 
+// Those that drain, too: main's own end waits for them.
 void WorkerPool::on_ping() noexcept {
     for (const auto& worker : workers_) {
-        if (worker->state() != State::Serving || worker->ping() < PingsMax) continue;
-        log_error("worker {} (process {}) has not answered for {} ms and is killed",
-                  worker->index(), worker->pid(), in_force_->configuration.worker_timeout.count());
+        if (worker->state() != State::Serving && worker->state() != State::Draining) continue;
+        const int unanswered = worker->ping();
+        if (unanswered < PingsMax) continue;
+        if (unanswered == PingsMax)
+            log_error("worker {} (process {}) has not answered for {} ms and is killed",
+                      worker->index(), worker->pid(),
+                      in_force_->configuration.worker_timeout.count());
         worker->kill();
     }
     ping_.start(in_force_->configuration.worker_timeout / PingsMax);
