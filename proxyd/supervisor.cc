@@ -42,6 +42,7 @@ Supervisor::Supervisor(std::string configuration_file, Program program)
       service_(loop_, workers_),
       task_late_(loop_, *this),
       settled_(loop_, *this),
+      take_over_(loop_, *this),
       terminate_(loop_, *this, SIGTERM),
       interrupt_(loop_, *this, SIGINT),
       hangup_(loop_, *this, SIGHUP),

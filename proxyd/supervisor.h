@@ -88,6 +88,7 @@ class Supervisor final : public WorkerPool::Owner,
     void adopt(InheritedState& inherited);
     void begin_upgrade();
     void on_trial_end(int status);
+    void on_take_over() noexcept;
     void become_the_new_program();
     StateToPass state_to_pass();
 
@@ -124,6 +125,7 @@ class Supervisor final : public WorkerPool::Owner,
 
     TimerWatcher<&Supervisor::on_task_late> task_late_;
     TimerWatcher<&Supervisor::on_settled> settled_;
+    TimerWatcher<&Supervisor::on_take_over> take_over_;
     SignalWatcher<&Supervisor::on_stop> terminate_;
     SignalWatcher<&Supervisor::on_stop> interrupt_;
     SignalWatcher<&Supervisor::on_reload> hangup_;

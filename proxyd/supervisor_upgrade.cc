@@ -70,16 +70,25 @@ void Supervisor::on_trial_end(int status) {
     task_late_.stop();
     if (stop_requests_ > 0) return finish_task({"stopping"});
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        if (reload_next_.empty()) return become_the_new_program();
-        // The new program would not know that it is to read the configuration again, and whoever
-        // asked for it would not be answered: that comes first, and then another trial.
-        task_ = Task::None;
-        upgrade_next_ = std::exchange(task_done_, {});
-        return begin_next_task();
+        hold_signals_back();
+        return take_over_.start(Clock::duration::zero());
     }
     Problems problems = trial.lines();
     problems.push_back(fmt::format("the trial of {} {}", program_.path, end_text(status)));
     finish_task(problems);
+}
+
+// A round of the loop later: what has been signalled before signals were held back is known by now,
+// and what comes after that waits for the new program. None is lost.
+void Supervisor::on_take_over() noexcept {
+    if (stop_requests_ == 0 && reload_next_.empty()) return become_the_new_program();
+    let_signals_in();
+    if (stop_requests_ > 0) return finish_task({"stopping"});
+    // The new program would not know that it is to read the configuration again, and whoever asked
+    // for it would not be answered: that comes first, and then another trial.
+    task_ = Task::None;
+    upgrade_next_ = std::exchange(task_done_, {});
+    begin_next_task();
 }
 
 void Supervisor::become_the_new_program() {

@@ -208,6 +208,10 @@ void block_signals(int how) {
 
 }  // namespace
 
+void hold_signals_back() {
+    block_signals(SIG_BLOCK);
+}
+
 void let_signals_in() {
     block_signals(SIG_UNBLOCK);
 }

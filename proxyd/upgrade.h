@@ -91,8 +91,9 @@ struct StateToPass {
 // The error: there is something, but not what it should be.
 Result<std::optional<InheritedState>, std::string> take_inherited_state();
 
-// Signals are blocked while one program becomes the other; to be called when there are handlers.
-void let_signals_in();
+// Signals are blocked while one program becomes the other, so that they wait for its handlers.
+void hold_signals_back();
+void let_signals_in();  // to be called when there are handlers
 
 struct Trial {
     pid_t pid = 0;
