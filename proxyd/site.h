@@ -101,7 +101,6 @@ class Site {
     bool has_told_of_world_writable_ = false;
     bool has_told_of_too_many_ = false;
     Clock::time_point tells_of_descriptors_from_{};
-    Clock::time_point tells_of_descriptors_from_{};
     dev_t device_ = 0;
     ino_t inode_ = 0;
     Clock::time_point looked_at_path_{};

@@ -283,7 +283,8 @@ def test_a_wrong_configuration_is_told(workspace, start, inbox):
     assert_fails(workspace, proxyd, inbox, [f"{path}:{line}: user: there is no user 'no-such-user'",
                                             f"the trial of {workspace.path}/proxyd ended with exit code 1"])
     path.unlink()
-    assert_fails(workspace, proxyd, inbox, [f"{path}: cannot be read: No such file or directory; --config says where it is"])
+    assert_fails(workspace, proxyd, inbox, [f"{path}: cannot be read: No such file or directory; "
+                                         "--config says where it is"])
     path.write_text(good)
     upgraded(proxyd)
 
