@@ -162,7 +162,8 @@ def test_few_are_in_hand_when_their_site_has_room(workspace):
     result = load.result()
     print(summary(result), killer, sep="; ")
     assert_only_those_in_hand_noticed(result, killer)
-    assert all(len(clients) <= 1 for clients in killer.in_hand)
+    # It may have handed over some already of which it has not closed its copy yet.
+    assert len(result["failures"]) <= len(killer.in_hand)
 
 
 @pytest.mark.parametrize("upgrades", [False, True], ids=["reloads", "reloads and an upgrade"])

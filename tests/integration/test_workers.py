@@ -266,9 +266,9 @@ def test_one_that_hangs_is_killed_and_its_clients_are_served(workspace, start, i
 
 
 def test_one_that_is_busy_or_idle_is_not_killed(workspace, start, inbox):
-    proxyd = start(workers=2, worker_timeout="300ms")
+    proxyd = start(workers=2, worker_timeout="1s")
     before = sorted(proxyd.workers())
-    end = time.monotonic() + 1.5
+    end = time.monotonic() + 3
     while time.monotonic() < end:
         serve(workspace, inbox, 5)
     assert sorted(proxyd.workers()) == before
