@@ -219,6 +219,11 @@ def test_wrong_command_lines():
     result = run("explain", "a", "--port", "x")
     assert (result.returncode, result.stderr) == (
         2, "proxyctl: --port x: a whole number from 1 to 65535 is allowed\n")
+    for arguments, what in ((("--from", "nonsense"), "an IP address"),
+                            (("--protocol", "gopher"), "one of tls, http, h2, ssh, silent, other")):
+        result = run("explain", "a", *arguments)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"proxyctl: {' '.join(arguments)}: {what} is allowed\n"
     assert run("statsu").returncode == 2
 
 
