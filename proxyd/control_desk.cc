@@ -154,7 +154,12 @@ void ControlDesk::answer_status(const ControlReply& reply) {
 
 void ControlDesk::answer_reload(const ControlReply& reply) {
     log_notice("reload asked for by {}", reply.client_text());
-    owner_.reload([reply](const Problems& problems) { answer_task(reply, "reload", problems); });
+    owner_.reload([this, reply](const Problems& problems) {
+        if (!problems.empty()) return answer_task(reply, "reload", problems);
+        const std::vector<std::string> warnings = owner_.warnings();
+        if (warnings.empty()) return reply.done();
+        reply.done({{"warnings", warnings}});
+    });
 }
 
 // Answered by on_task_end, of this program or of the next one.

@@ -26,32 +26,46 @@ void add_user_problem(Generation& generation, Problems& problems) {
         problems.push_back(fmt::format("{}: {}", configuration.user_place, user.error()));
 }
 
+std::string directory_of(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    if (slash == path.npos) return ".";
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool has_directory(const std::string& path) {
+    struct stat status;
+    return stat(directory_of(path).c_str(), &status) == 0;
+}
+
 void open_log(Generation& generation, Problems& problems) {
     const Configuration& configuration = generation.configuration;
     // No new file for a start that has failed already.
     Result<UniqueFd> log = open_access_log(configuration, problems.empty());
     if (log)
         generation.access_log = *std::move(log);
-    else if (problems.empty() || log.error().number != ENOENT)
+    else if (problems.empty() || log.error().number != ENOENT ||
+             !has_directory(configuration.access_log))
         problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
                                        configuration.access_log, errno_text(log.error().number)));
 }
 
 // Whoever has the socket of the current generation open serves there already.
-void open_metrics_socket(Generation& generation, const Generation* current, Problems& problems) {
+// Whether it was not there before.
+bool open_metrics_socket(Generation& generation, const Generation* current, Problems& problems) {
     const MetricsAddress& address = generation.configuration.metrics;
-    if (address.text.empty() || !problems.empty()) return;
+    if (address.text.empty()) return false;
     if (current && current->metrics_socket.is_open() &&
         current->configuration.metrics.text == address.text) {
         generation.metrics_socket =
             UniqueFd::adopt(fcntl(current->metrics_socket.borrow().number(), F_DUPFD_CLOEXEC, 3));
-        return;
+        return false;
     }
     Result<UniqueFd, std::string> socket = bind_metrics_socket(address);
     if (socket)
         generation.metrics_socket = *std::move(socket);
     else
         problems.push_back(socket.error());
+    return generation.metrics_socket.is_open();
 }
 
 }  // namespace
@@ -82,7 +96,22 @@ void add_sites_problem(const Configuration& configuration, Problems& problems) {
     if (configuration.sites.empty()) return;
     const UniqueFd sites =
         UniqueFd::adopt(open(configuration.sites.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!sites.is_open()) problems.push_back(unreadable_sites(configuration, Errno::last()));
+    if (!sites.is_open()) problems.push_back(unreadable_sites(configuration, "", Errno::last()));
+}
+
+std::vector<std::string> warnings_of_missing_directories(const Configuration& configuration) {
+    std::vector<std::string> warnings;
+    const auto look_for = [&](std::string_view place, const std::string& path) {
+        if (path.starts_with('/') && !has_directory(path))
+            warnings.push_back(
+                fmt::format("{}: {}: {}", place, directory_of(path), errno_text(errno)));
+    };
+    look_for(configuration.access_log_place, configuration.access_log);
+    look_for(configuration.metrics.place, configuration.metrics.path);
+    // The default may be missing: proxyd does without.
+    if (!configuration.control_place.empty())
+        look_for(configuration.control_place, configuration.control);
+    return warnings;
 }
 
 std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration) {
@@ -110,9 +139,12 @@ Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number
     generation->addresses = bind_listening_sockets(
         generation->configuration, current ? current->addresses : ListeningAddresses{}, problems);
     add_sites_problem(generation->configuration, problems);
+    const bool has_new_metrics_socket = open_metrics_socket(*generation, current, problems);
     open_log(*generation, problems);
-    open_metrics_socket(*generation, current, problems);
-    if (!problems.empty()) return Unexpected{std::move(problems)};
+    if (!problems.empty()) {
+        if (has_new_metrics_socket) remove_metrics_socket(generation->configuration.metrics);
+        return Unexpected{std::move(problems)};
+    }
     return generation;
 }
 

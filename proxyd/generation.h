@@ -36,6 +36,8 @@ Result<std::string, Problems> read_configuration_text(const std::string& file);
 
 // What would fail although the configuration is right.
 void add_sites_problem(const Configuration& configuration, Problems& problems);
+// Where logs and sockets are to be, which a start needs.
+std::vector<std::string> warnings_of_missing_directories(const Configuration& configuration);
 // Site directories may come later; but a typing error looks the same.
 std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration);
 

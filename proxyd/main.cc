@@ -72,8 +72,10 @@ int check(const Configuration& configuration) {
     Problems problems;
     add_sites_problem(configuration, problems);
     if (!problems.empty()) return fail_at_places(SystemRefused, problems);
-    for (const std::string& warning : warnings_of_missing_sites(configuration))
-        fmt::print(stderr, "{} (a warning)\n", warning);
+    for (const auto& warnings :
+         {warnings_of_missing_directories(configuration), warnings_of_missing_sites(configuration)})
+        for (const std::string& warning : warnings)
+            fmt::print(stderr, "{} (a warning)\n", warning);
     fmt::print("{}: fine, listeners: {}, routes: {}\n", configuration.file,
                configuration.listeners.size(), configuration.routes.size());
     return Fine;

@@ -223,6 +223,16 @@ def test_check_config_warns_of_a_site_directory_that_is_not_there(workspace):
         0, f"{path}:2: routes.*: /nowhere/blog: No such file or directory; clients wait until it is there (a warning)\n")
 
 
+def test_check_config_warns_of_directories_that_a_start_needs(workspace):
+    path = workspace.write_configuration('{"listen": [":8443"],\n"access_log": "/nowhere/access.log",\n'
+                                         '"metrics": "unix:/nowhere/metrics.sock",\n'
+                                         f'"control": "/nowhere/control.sock",\n"routes": {{"*": "{workspace.path}"}}}}')
+    result = run_proxyd("--config", path, "--check-config")
+    assert (result.returncode, result.stderr) == (
+        0, "".join(f"{path}:{line}: {key}: /nowhere: No such file or directory (a warning)\n"
+                   for line, key in ((2, "access_log"), (3, "metrics"), (4, "control"))))
+
+
 def test_check_config_opens_the_sites_directory(workspace):
     path = workspace.write_configuration('{"listen": [":8443"],\n"sites": "/nowhere"}')
     result = run_proxyd("--config", path, "--check-config")

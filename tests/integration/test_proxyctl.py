@@ -3,6 +3,7 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -33,10 +34,13 @@ def test_status(workspace):
     assert (status["pid"], status["generation"], status["log_level"]) == (proxyd.pid, 1, "notice")
     assert status["listeners"] == [{"address": f"{workspace.address}:{Port}", "site": None}]
     assert [worker["state"] for worker in status["workers"]] == ["serving"] * 2
+    uid = os.stat(f"/proc/{status['workers'][0]['pid']}").st_uid
+    assert status["user"] == pwd.getpwuid(uid).pw_name
     shown = proxyctl(workspace, "status")
     assert shown.returncode == 0
+    assert f"\nworkers run as {status['user']}\n" in shown.stdout
     assert shown.stdout.startswith(f"proxyd {status['version']}, process {proxyd.pid}, up ")
-    assert len(shown.stdout.splitlines()) == 8
+    assert len(shown.stdout.splitlines()) == 9
 
 
 def test_sites_show_who_listens_and_who_waits(workspace):
@@ -181,6 +185,17 @@ def test_a_wrong_configuration_is_reported_in_full_and_changes_nothing(workspace
     status, = objects(workspace, "status")
     assert (status["generation"], status["last_reload"]["ok"]) == (1, False)
     assert len(status["last_reload"]["problems"]) == 2
+
+
+def test_a_reload_tells_of_warnings(workspace, rewrite):
+    start_with_control(workspace)
+    rewrite(routes={"*": "/nowhere/blog"})
+    result = proxyctl(workspace, "reload")
+    assert (result.returncode, result.stdout) == (0, "The configuration is in force.\n")
+    assert re.fullmatch(rf"{workspace.path}/proxyd.json:\d+: routes.\*: /nowhere/blog: No such file or directory; "
+                        r"clients wait until it is there \(a warning\)\n", result.stderr)
+    rewrite(routes={"*": str(workspace.site("blog"))})
+    assert proxyctl(workspace, "reload").stderr == ""
 
 
 def test_log_level(workspace):

@@ -8,7 +8,7 @@ TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
     CHECK(show_status(Json::parse(R"({"version":"0.1.0","pid":4711,"uptime_ms":11520000,
         "configuration":"/etc/proxyd/proxyd.json","configuration_age_ms":720000,"generation":3,
         "routes":12,"sites":"/run/proxyd/sites","listeners":[{"address":"0.0.0.0:443","site":null},
-        {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice",
+        {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice","user":"proxyd",
         "last_reload":{"ok":false,"age_ms":5000,"problems":["a:3: x"]},
         "workers":[{"worker":0,"pid":4712,"generation":3,"state":"serving","uptime_ms":720000,
         "sessions":3,"handed_over":1000,"rejected":2,"closed":1,"timed_out":0}]})")) ==
@@ -16,6 +16,7 @@ TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
           "configuration  /etc/proxyd/proxyd.json, loaded 12m00s ago (generation 3), routes: 12, "
           "sites in /run/proxyd/sites\n"
           "listening on   0.0.0.0:443, [::]:25 (site /run/mail)\n"
+          "workers run as proxyd\n"
           "log level      notice\n"
           "last reload    failed 5.0s ago\n"
           "    a:3: x\n"
