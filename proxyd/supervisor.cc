@@ -161,7 +161,7 @@ void Supervisor::put_next_in_force() {
 }
 
 std::vector<std::string> Supervisor::warnings() {
-    return some_of(warnings_of_missing_sites(current_->configuration));
+    return some_of(warnings_of_sites(current_->configuration, &current_->user));
 }
 
 // At the address of the next generation, if that is another one.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """proxyctl with a real proxyd: what it shows, what it commands, and how it ends."""
 
+import grp
 import json
 import os
 import pwd
@@ -287,7 +288,9 @@ def test_site_add_refuses(workspace):
     (workspace.sites / "a.example.org").mkdir()
     there = run(*add, "--owner", me(), "--group", os.getegid())
     assert (there.returncode, there.stderr) == (
-        1, f"proxyctl: cannot make {workspace.sites}/a.example.org: File exists\n")
+        1, f"proxyctl: cannot make {workspace.sites}/a.example.org: File exists; to give it the right group and "
+        f"mode: chgrp {grp.getgrgid(os.getegid()).gr_name} '{workspace.sites}/a.example.org' && "
+        f"chmod 2750 '{workspace.sites}/a.example.org', and restart the server\n")
 
 
 def test_site_list(workspace):
@@ -297,3 +300,9 @@ def test_site_list(workspace):
     assert re.split(r"\s{2,}", result.stdout.splitlines()[1])[0] == "a.example.org"
     listed, = map(json.loads, run("site", "list", "--json", "--sites", workspace.sites).stdout.splitlines())
     assert listed["problems"] == ["has no set-group-ID bit: sockets get the server's group"]
+    (workspace.sites / "a.example.org").chmod(0)
+    prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    closed = subprocess.run([*prefix, program("proxyctl"), "site", "list", "--sites", workspace.sites],
+                            capture_output=True, text=True)
+    assert re.split(r"\s{2,}", closed.stdout.splitlines()[1])[4:] == [
+        "?", "has no set-group-ID bit: sockets get the server's group; Permission denied"]

@@ -50,6 +50,26 @@ TEST_CASE("proxyctl_show: sites", "[proxyctl_show]") {
         "/s/c     -  -                     -           -        -      -  no socket in it\n");
 }
 
+TEST_CASE("proxyctl_show: sockets that proxyd may not send to", "[proxyctl_show]") {
+    const Json site = Json::parse(R"({"sockets":[
+        {"file":"443.sock","state":"not_permitted","queued":0,"mode":"0660","uid":0,"gid":0},
+        {"file":"80.sock","state":"not_permitted","queued":0,"mode":"0640","uid":0,"gid":4294967294}]})");
+    const auto rows = socket_rows(site);
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0][3] ==
+          "owner root, group root, mode 0660: the user of proxyd's workers is not in that group");
+    CHECK(rows[1][3] ==
+          "owner root, group 4294967294, mode 0640: proxyd's workers may not write there");
+    Json explanation = site;
+    explanation["verdict"] = "handed_over";
+    const std::string text = show_explanation(explanation);
+    const std::string end =
+        "\nproxyd may not send to what is there: a client waits, and is rejected if that doesn't "
+        "change.\n";
+    CHECK(text.ends_with(end));
+    CHECK(text.find("Nobody listens") == text.npos);
+}
+
 TEST_CASE("proxyctl_show: an explanation of a client that goes somewhere", "[proxyctl_show]") {
     CHECK(show_explanation(Json::parse(R"({"steps":[
         {"rule":"exact_name","key":"a.example","outcome":"no_match","text":"no route of that name"},
