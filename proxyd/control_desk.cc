@@ -52,7 +52,7 @@ Problems ControlDesk::open_next(const Configuration& next) {
     if (!next.control_place.empty())
         return {fmt::format("{}: cannot listen at {}: {}", next.control_place, next.control,
                             listening.error())};
-    log_notice("there is no control socket: cannot listen at {}: {}", next.control,
+    log_warning("there is no control socket: cannot listen at {}: {}", next.control,
                listening.error());
     return {};
 }
