@@ -31,7 +31,7 @@ to_show=(nginx nodejs python3 curl openssl)
 echo "1. Installing what is missing (a minute or two, the first time)"
 packaging/install-missing.sh "${to_build[@]}" "${to_show[@]}"
 
-echo "2. Building (a minute or two, the first time; log in build/quickstart.log)"
+echo "2. Building (some minutes, the first time; tail -f build/quickstart.log shows how far it is)"
 mkdir -p build
 build() {
     cmake --preset release -DPROXYD_TESTS=OFF

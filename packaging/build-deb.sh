@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Builds the Debian package from this tree, as it is, in a temporary copy of it.
+# Builds the Debian package from this tree, as it is, in a temporary copy of it. Installs what is missing for that,
+# with sudo if need be.
 #
 # usage: packaging/build-deb.sh [DIRECTORY]      where proxyd_*.deb goes (default: build)
 set -euo pipefail
@@ -13,8 +14,11 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "${1:-$source/build}"
 destination=$(cd "${1:-$source/build}" && pwd)
 
+# As packaging/debian/control has them; dpkg-buildpackage says what else it would need.
+"$source/packaging/install-missing.sh" dpkg-dev debhelper g++ cmake ninja-build pkg-config libev-dev libfmt-dev \
+    libmicrohttpd-dev libnghttp2-dev libseccomp-dev libsystemd-dev nlohmann-json3-dev systemd
 command -v dpkg-buildpackage >/dev/null || {
-    echo "build-deb.sh: dpkg-buildpackage is missing: apt-get install dpkg-dev debhelper" >&2
+    echo "build-deb.sh: dpkg-buildpackage is missing" >&2
     exit 1
 }
 work=$(mktemp -d)

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+
 namespace proxyd {
 namespace {
 
@@ -24,7 +26,16 @@ int run_status(const Invocation& invocation) {
 }
 
 int run_reload(const Invocation& invocation) {
-    return command_and_say(invocation, "reload", "The configuration is in force.");
+    return ask_and_show(invocation, {{"do", "reload"}}, show_nothing, [](const Json& end) {
+        fmt::print("The configuration is in force.\n");
+        const auto warnings = end.find("warnings");
+        if (warnings == end.end() || !warnings->is_array()) return;
+        fflush(stdout);
+        for (const Json& warning : *warnings)
+            if (warning.is_string())
+                fmt::print(stderr, "{} (a warning)\n",
+                           printable_text(warning.get_ref<const std::string&>()));
+    });
 }
 
 int run_upgrade(const Invocation& invocation) {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // The commands that show what there is: sites, sessions, routes, and where a client would go.
+#include "base/posix/socket_address.h"
 #include "proxyctl/commands.h"
 #include "proxyctl/show.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 
 namespace proxyd {
 namespace {
@@ -31,6 +35,19 @@ std::vector<std::string> split(std::string_view list) {
         list.remove_prefix(comma + 1);
     }
     return parts;
+}
+
+// Empty: all is well.
+std::string trouble_with_client(const CommandLine& line) {
+    constexpr std::array<std::string_view, 6> Protocols = {"tls", "http",   "h2",
+                                                           "ssh", "silent", "other"};
+    const std::string_view from = line.last("from", "::1"), protocol = line.last("protocol", "tls");
+    if (!SocketAddress::parse_host(from, 0))
+        return fmt::format("--from {}: an IP address is allowed", from);
+    if (std::ranges::find(Protocols, protocol) == Protocols.end())
+        return fmt::format("--protocol {}: one of tls, http, h2, ssh, silent, other is allowed",
+                           protocol);
+    return "";
 }
 
 }  // namespace
@@ -61,8 +78,10 @@ int run_sessions(const Invocation& invocation) {
 int run_explain(const Invocation& invocation) {
     const auto port = number_option(invocation, "port", 1, 65535, 443);
     if (!port) return WrongUse;
-    Json request = {{"do", "explain"}, {"name", invocation.word()}, {"port", *port}};
     const CommandLine& line = invocation.line;
+    if (const std::string trouble = trouble_with_client(line); !trouble.empty())
+        return complain(WrongUse, trouble);
+    Json request = {{"do", "explain"}, {"name", invocation.word()}, {"port", *port}};
     if (line.has("from")) request["from"] = line.last("from", "");
     if (line.has("protocol")) request["protocol"] = line.last("protocol", "");
     if (line.has("alpn")) request["alpn"] = split(line.last("alpn", ""));

@@ -19,9 +19,9 @@ std::string verdict_text(const Json& explanation) {
                        shown(explanation, "reason"));
 }
 
-bool is_anybody_there(const std::vector<Json>& sockets) {
+bool is_any(const std::vector<Json>& sockets, std::string_view state) {
     for (const Json& socket : sockets)
-        if (text_at(socket, "state") == "live") return true;
+        if (text_at(socket, "state") == state) return true;
     return false;
 }
 
@@ -32,7 +32,12 @@ std::string site_text(const Json& explanation) {
     for (auto& row : socket_rows(explanation))
         table.add(std::move(row));
     if (!table.empty()) text += table.text();
-    if (!is_anybody_there(sockets))
+    if (is_any(sockets, "live")) return text;
+    if (is_any(sockets, "not_permitted"))
+        text +=
+            "proxyd may not send to what is there: a client waits, and is rejected if that doesn't "
+            "change.\n";
+    else
         text +=
             "Nobody listens there now: a client waits, and is rejected if that doesn't change.\n";
     return text;

@@ -2,17 +2,30 @@
 #include "proxyctl/show.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 namespace proxyd {
 namespace {
+
+// Its workers may send to a socket that they may write to.
+std::string why_not_permitted(const Json& socket) {
+    if (!socket.contains("uid") || !socket.contains("gid"))
+        return fmt::format("mode {} keeps proxyd out", shown(socket, "mode"));
+    const std::string mode = text_at(socket, "mode");
+    const bool may_group_write = mode.size() == 4 && ((mode[2] - '0') & (S_IWGRP >> 3)) != 0;
+    return fmt::format(
+        "owner {}, group {}, mode {}: {}", user_name(static_cast<uid_t>(number_at(socket, "uid"))),
+        group_name(static_cast<gid_t>(number_at(socket, "gid"))), shown(socket, "mode"),
+        may_group_write ? "the user of proxyd's workers is not in that group"
+                        : "proxyd's workers may not write there");
+}
 
 std::string note_on(const Json& socket) {
     if (flag_at(socket, "world_writable"))
         return "world-writable: everybody here can inject connections";
     const std::string state = text_at(socket, "state");
     if (state == "dead") return "nobody has it open";
-    if (state == "not_permitted")
-        return fmt::format("mode {} keeps proxyd out", shown(socket, "mode"));
+    if (state == "not_permitted") return why_not_permitted(socket);
     const auto listener = socket.find("server_listens_on");
     if (listener == socket.end() || !listener->is_object()) return "";
     return fmt::format("server listens on {}", shown(*listener, "address"));

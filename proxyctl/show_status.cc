@@ -46,6 +46,7 @@ std::string show_status(const Json& status) {
                     shown(status, "pid"), duration_text(number_at(status, "uptime_ms")));
     text += fmt::format("configuration  {}\n", configuration_text(status));
     text += fmt::format("listening on   {}\n", listeners_text(status));
+    text += fmt::format("workers run as {}\n", shown(status, "user"));
     text += fmt::format("log level      {}\n", shown(status, "log_level"));
     const auto reload = status.find("last_reload");
     if (reload != status.end() && reload->is_object())

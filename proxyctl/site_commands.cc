@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 
 #include <charconv>
 #include <optional>
@@ -34,16 +35,6 @@ std::optional<uid_t> user_number(const std::string& name) {
 std::optional<gid_t> group_number(const std::string& name) {
     if (const group* found = getgrnam(name.c_str())) return found->gr_gid;
     return number_of(name);
-}
-
-std::string user_name(uid_t number) {
-    const passwd* const user = getpwuid(number);
-    return user != nullptr ? user->pw_name : fmt::format("{}", number);
-}
-
-std::string group_name(gid_t number) {
-    const group* const found = getgrgid(number);
-    return found != nullptr ? found->gr_name : fmt::format("{}", number);
 }
 
 // Nothing: it was said what is wrong.
@@ -89,6 +80,16 @@ void say_what_next(const std::string& path, const SiteDirectoryOwner& owner) {
             path, user, group);
 }
 
+// "" unless a directory is there already.
+std::string how_to_mend(const std::string& path, const SiteDirectoryOwner& owner) {
+    struct stat status;
+    if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return "";
+    return fmt::format(
+        "; to give it the right group and mode: chgrp {0} '{1}' && chmod 2750 '{1}', and restart "
+        "the server",
+        group_name(owner.group), path);
+}
+
 Json entry_json(const SiteDirectoryEntry& entry) {
     return {{"name", entry.name},
             {"mode", fmt::format("{:04o}", entry.mode)},
@@ -109,7 +110,8 @@ int run_site_add(const Invocation& invocation) {
     if (!sites.starts_with('/'))
         return complain(WrongUse, fmt::format("--sites {}: is no absolute path", sites));
     const auto made = make_site_directory(sites, *name, *owner);
-    if (!made) return complain(SystemRefused, made.error());
+    if (!made)
+        return complain(SystemRefused, made.error() + how_to_mend(sites + "/" + *name, *owner));
     say_what_next(sites + "/" + *name, *owner);
     return Fine;
 }
@@ -129,7 +131,8 @@ int run_site_list(const Invocation& invocation) {
         for (const std::string& problem : entry.problems)
             notes += (notes.empty() ? "" : "; ") + printable_text(problem);
         table.add({printable_text(entry.name), user_name(entry.user), group_name(entry.group),
-                   fmt::format("{:04o}", entry.mode), std::to_string(entry.sockets.size()), notes});
+                   fmt::format("{:04o}", entry.mode),
+                   entry.is_readable ? std::to_string(entry.sockets.size()) : "?", notes});
     }
     if (!invocation.is_json()) fmt::print("{}", table.text());
     return Fine;

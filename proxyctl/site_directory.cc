@@ -43,6 +43,7 @@ void look_into(BorrowedFd sites, SiteDirectoryEntry& entry) {
         sites.number(), entry.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!directory.is_open()) {
         entry.problems.push_back(std::string(errno_text(errno)));
+        entry.is_readable = false;
         return;
     }
     for_each_entry(directory, [&](const char* name, unsigned char) {

@@ -36,6 +36,7 @@ struct SiteDirectoryEntry {
     gid_t group = 0;
     std::vector<std::string> sockets;   // file names
     std::vector<std::string> problems;  // what is wrong, for people
+    bool is_readable = true;            // else nobody knows which sockets there are
 };
 
 // In alphabetical order. The error is a whole message.

@@ -2,6 +2,8 @@
 #include "proxyctl/text.h"
 
 #include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
 
 #include <algorithm>
 #include <iterator>
@@ -73,6 +75,16 @@ std::vector<Json> objects_at(const Json& object, const char* key) {
     std::ranges::copy_if(found->get_ref<const Json::array_t&>(), std::back_inserter(objects),
                          [](const Json& element) { return element.is_object(); });
     return objects;
+}
+
+std::string user_name(uid_t number) {
+    const passwd* const user = getpwuid(number);
+    return user != nullptr ? user->pw_name : fmt::format("{}", number);
+}
+
+std::string group_name(gid_t number) {
+    const group* const found = getgrgid(number);
+    return found != nullptr ? found->gr_name : fmt::format("{}", number);
 }
 
 Table::Table(std::vector<std::string> headers) {

@@ -4,6 +4,8 @@
 // the terminal could take for a command. Pure functions.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -28,6 +30,10 @@ bool flag_at(const nlohmann::ordered_json& object, const char* key);
 // The elements that are objects; none if it isn't an array.
 std::vector<nlohmann::ordered_json> objects_at(const nlohmann::ordered_json& object,
                                                const char* key);
+
+// The name in the user database, or the number if it has none.
+std::string user_name(uid_t number);
+std::string group_name(gid_t number);
 
 class Table {
   public:

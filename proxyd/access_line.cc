@@ -12,8 +12,9 @@
 namespace proxyd {
 namespace {
 
-// Calls put.text(key, value) for what is clean, put.raw(...) for what clients chose, put.path(...)
-// and put.number(...), in the order of the log. Empty values stand for nothing.
+// Calls put.text(key, value) for words and addresses, put.raw(...) for what clients chose,
+// put.escaped(...) for what is escaped already, put.path(...) and put.number(...), in the order of
+// the log. Empty values stand for nothing, and so does a "-" that is no client's choice.
 template <typename Put>
 void put_fields(const AccessRecord& record, Put&& put) {
     SocketAddress::Text client, listener;
@@ -22,7 +23,7 @@ void put_fields(const AccessRecord& record, Put&& put) {
     put.text("listener", record.listener.format(listener));
     put.text("protocol", protocol_word(record.protocol));
     put.raw("name", record.name);
-    put.raw("alpn", record.alpn);
+    put.escaped("alpn", record.alpn);
     put.path("route", record.route, "");
     put.path("site", record.site_directory, record.site_socket);
     put.text("verdict", verdict_word(record.verdict));
@@ -46,14 +47,20 @@ class PutText {
   public:
     explicit PutText(std::string& out) : out_(out) {}
 
-    void text(std::string_view key, std::string_view value) { raw(key, value); }
+    void text(std::string_view key, std::string_view value) {
+        begin(key);
+        append_escaped(out_, value.empty() ? "-" : value);
+    }
     void raw(std::string_view key, std::string_view value) { path(key, value, ""); }
+    // A "-" alone would be taken for nothing.
+    void escaped(std::string_view key, std::string_view value) {
+        begin(key);
+        out_ += value.empty() ? "-" : value == "-" ? "\\x2d" : value;
+    }
     void path(std::string_view key, std::string_view directory, std::string_view file) {
-        out_.append(" ").append(key).append("=");
-        if (directory.empty())
-            out_ += '-';
-        else
-            append_path(out_, directory, file);
+        if (directory.empty() || directory == "-") return escaped(key, directory);
+        begin(key);
+        append_path(out_, directory, file);
     }
     void number(std::string_view key, std::optional<int64_t> value) {
         if (value)
@@ -63,6 +70,8 @@ class PutText {
     }
 
   private:
+    void begin(std::string_view key) { out_.append(" ").append(key).append("="); }
+
     std::string& out_;
 };
 
@@ -82,22 +91,25 @@ class PutJson {
     explicit PutJson(std::string& out) : out_(out) {}
 
     void text(std::string_view key, std::string_view value) {
-        begin(key);
-        if (is_nothing(value))
-            out_ += "null";
-        else
-            append_json_string(out_, value);
+        escaped(key, is_nothing(value) ? "" : value);
     }
     // A name may be any bytes, and JSON text is UTF-8: so it is escaped as in the text log.
     void raw(std::string_view key, std::string_view value) {
         scratch_.clear();
         append_escaped(scratch_, value);
-        text(key, scratch_);
+        escaped(key, scratch_);
+    }
+    void escaped(std::string_view key, std::string_view value) {
+        begin(key);
+        if (value.empty())
+            out_ += "null";
+        else
+            append_json_string(out_, value);
     }
     void path(std::string_view key, std::string_view directory, std::string_view file) {
         scratch_ = directory;
         if (!file.empty()) scratch_.append("/").append(file);
-        text(key, scratch_);
+        escaped(key, scratch_);
     }
     void number(std::string_view key, std::optional<int64_t> value) {
         begin(key);
@@ -120,10 +132,17 @@ class PutJournal {
   public:
     explicit PutJournal(std::string& out) : out_(out) {}
 
-    void text(std::string_view key, std::string_view value) { raw(key, value); }
+    void text(std::string_view key, std::string_view value) {
+        if (!is_nothing(value)) raw(key, value);
+    }
     void raw(std::string_view key, std::string_view value) { path(key, value, ""); }
+    void escaped(std::string_view key, std::string_view value) {
+        if (value.empty()) return;
+        begin(key);
+        out_.append(value).append("\n");
+    }
     void path(std::string_view key, std::string_view directory, std::string_view file) {
-        if (is_nothing(directory)) return;
+        if (directory.empty()) return;
         begin(key);
         append_path(out_, directory, file);
         out_ += '\n';

@@ -16,7 +16,8 @@
 
 namespace proxyd {
 
-// Strings that are empty stand for nothing; `name` and `alpn` may hold anything.
+// Strings that are empty stand for nothing; `name` may hold anything, `alpn` is as
+// AlpnList::append_to has it.
 struct AccessRecord {
     std::string_view id;
     SocketAddress client;

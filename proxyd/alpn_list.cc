@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/alpn_list.h"
 
+#include "base/daemon/log.h"
+
 #include <string.h>
 
 namespace proxyd {
@@ -8,6 +10,16 @@ namespace {
 
 std::string_view as_text(Bytes bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// A protocol may have commas of its own.
+void append_protocol(std::string& text, std::string_view protocol) {
+    for (size_t comma; (comma = protocol.find(',')) != protocol.npos;) {
+        append_escaped(text, protocol.substr(0, comma));
+        text += "\\x2c";
+        protocol.remove_prefix(comma + 1);
+    }
+    append_escaped(text, protocol);
 }
 
 }  // namespace
@@ -46,7 +58,8 @@ void AlpnList::append_to(std::string& text) const {
     ByteReader reader(Bytes(protocols_).first(size_));
     std::string_view separator;
     while (const auto protocol = reader.block_u8()) {
-        text.append(separator).append(as_text(*protocol));
+        text += separator;
+        append_protocol(text, as_text(*protocol));
         separator = ",";
     }
 }

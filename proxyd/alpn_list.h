@@ -39,7 +39,7 @@ class AlpnList {
                 return true;
         return false;
     }
-    // "h2,http/1.1"; raw bytes, to be escaped by whoever shows them.
+    // "h2,http/1.1", escaped (append_escaped), a comma within a protocol, too.
     void append_to(std::string& text) const;
 
   private:

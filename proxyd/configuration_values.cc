@@ -3,6 +3,7 @@
 
 #include "base/handoff/dns_name.h"
 
+#include <ctype.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -38,7 +39,17 @@ std::optional<Integer> parse_whole(std::string_view text) {
     return value;
 }
 
-std::string_view what_is_wrong(NameFlaw flaw) {
+std::string first_forbidden_character(std::string_view name) {
+    for (const char c : name) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte > '~') return fmt::format("\\x{:02x}", byte);
+        if (!isalnum(byte) && c != '-' && c != '_' && c != '.')
+            return printable(std::string_view(&c, 1));
+    }
+    return "?";
+}
+
+std::string what_is_wrong(NameFlaw flaw, std::string_view name) {
     switch (flaw) {
         case NameFlaw::Empty:
             return "is empty";
@@ -49,8 +60,8 @@ std::string_view what_is_wrong(NameFlaw flaw) {
         case NameFlaw::EmptyLabel:
             return "begins with a dot or has two in a row";
         case NameFlaw::ForbiddenCharacter:
-            return "has a character that no name has (letters, digits, '-', '_' and '.' are "
-                   "allowed)";
+            return fmt::format("has '{}' in it, and names have letters, digits, '-', '_' and '.'",
+                               first_forbidden_character(name));
         case NameFlaw::IpLiteral:
             return "is an address, not a name";
     }
@@ -112,18 +123,20 @@ Result<std::string, std::string> parse_route_key(std::string_view text) {
         if (std::find(ProtocolClasses.begin(), ProtocolClasses.end(), text) !=
             ProtocolClasses.end())
             return std::string(text);
-        return Unexpected{fmt::format("is not a protocol class, {}", hint(text, ProtocolClasses))};
+        return Unexpected{
+            fmt::format("is not a protocol class, {}",
+                        text == "@https" ? "did you mean '@tls'?" : hint(text, ProtocolClasses))};
     }
     const bool is_wildcard = text.starts_with("*.");
     if (!is_wildcard && text.find('*') != text.npos)
         return Unexpected{
             std::string("has a '*' inside, only \"*\" and \"*.\" before a name are allowed")};
-    const auto name = DnsName::parse(is_wildcard ? text.substr(2) : text);
+    const std::string_view plain = is_wildcard ? text.substr(2) : text;
+    const auto name = DnsName::parse(plain);
     if (!name)
-        return Unexpected{
-            fmt::format("{}, a name, \"*.\" before a name, a class such as \"@tls\" or \"*\" is "
-                        "allowed",
-                        what_is_wrong(name.error()))};
+        return Unexpected{fmt::format(
+            "{}; allowed: a name, \"*.\" before a name, a class such as \"@tls\", or \"*\"",
+            what_is_wrong(name.error(), plain))};
     return (is_wildcard ? "*." : "") + std::string(name->view());
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/control_commands.h"
 
+#include "base/posix/socket_address.h"
 #include "proxyd/configuration_values.h"
+#include "proxyd/hello.h"
 
 #include <fmt/format.h>
 
@@ -13,7 +15,7 @@
 namespace proxyd {
 namespace {
 
-enum class FieldType { Text, TextList, Port, Count };
+enum class FieldType { Text, TextList, Address, Protocol, Port, Count };
 
 struct Field {
     std::string_view key;
@@ -39,8 +41,8 @@ constexpr std::array<Field, 6> ExplainFields = {{
     {"port", FieldType::Port},
     {"listener", FieldType::Text},
     {"alpn", FieldType::TextList},
-    {"from", FieldType::Text},
-    {"protocol", FieldType::Text},
+    {"from", FieldType::Address},
+    {"protocol", FieldType::Protocol},
 }};
 constexpr std::array<Field, 1> LogLevelFields = {{{"level", FieldType::Text}}};
 
@@ -81,6 +83,10 @@ std::string_view wanted(FieldType type) {
             return "a string";
         case FieldType::TextList:
             return "an array of strings";
+        case FieldType::Address:
+            return "an IP address";
+        case FieldType::Protocol:
+            return "one of tls, http, h2, ssh, silent, other";
         case FieldType::Port:
             return "a whole number from 1 to 65535";
         case FieldType::Count:
@@ -96,6 +102,10 @@ bool is_right(const nlohmann::json& value, FieldType type) {
         case FieldType::TextList:
             return value.is_array() && value.size() <= ListSizeMax &&
                    std::ranges::all_of(value, is_text);
+        case FieldType::Address:
+            return is_text(value) && SocketAddress::parse_host(value.get<std::string>(), 0);
+        case FieldType::Protocol:
+            return is_text(value) && protocol_of_word(value.get<std::string>());
         case FieldType::Port:
             return value.is_number_unsigned() && value.get<uint64_t>() >= 1 &&
                    value.get<uint64_t>() <= 65535;

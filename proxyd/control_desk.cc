@@ -52,7 +52,7 @@ Problems ControlDesk::open_next(const Configuration& next) {
     if (!next.control_place.empty())
         return {fmt::format("{}: cannot listen at {}: {}", next.control_place, next.control,
                             listening.error())};
-    log_notice("there is no control socket: cannot listen at {}: {}", next.control,
+    log_warning("there is no control socket: cannot listen at {}: {}", next.control,
                listening.error());
     return {};
 }
@@ -157,7 +157,12 @@ void ControlDesk::answer_status(const ControlReply& reply) {
 
 void ControlDesk::answer_reload(const ControlReply& reply) {
     log_notice("reload asked for by {}", reply.client_text());
-    owner_.reload([reply](const Problems& problems) { answer_task(reply, "reload", problems); });
+    owner_.reload([this, reply](const Problems& problems) {
+        if (!problems.empty()) return answer_task(reply, "reload", problems);
+        const std::vector<std::string> warnings = owner_.warnings();
+        if (warnings.empty()) return reply.done();
+        reply.done({{"warnings", warnings}});
+    });
 }
 
 // Answered by on_task_end, of this program or of the next one.

@@ -27,6 +27,8 @@ class ControlDesk final : public ControlOperations {
         virtual void reload(Done done) = 0;
         virtual void upgrade(Done done) = 0;
         virtual std::string metrics_text() = 0;
+        // Of the configuration in force; not too many.
+        virtual std::vector<std::string> warnings() = 0;
         // All but `last_reload` and `log_level`.
         virtual StatusReport status_report() = 0;
         virtual const std::vector<std::unique_ptr<WorkerProcess>>& worker_processes() = 0;

@@ -3,13 +3,8 @@
 
 #include "proxyd/decision.h"
 
-#include <array>
-
 namespace proxyd {
 namespace {
-
-constexpr std::array<Protocol, 6> Protocols = {Protocol::Tls, Protocol::Http,   Protocol::Http2,
-                                               Protocol::Ssh, Protocol::Silent, Protocol::Other};
 
 // One request on its way through the rules.
 class Explainer {
@@ -20,7 +15,11 @@ class Explainer {
 
     Explanation explain() {
         answer_.port = request_.port;
-        if (read_source() && read_protocol() && read_alpn()) explain_listener();
+        // The control socket lets nothing else through (control_commands.cc).
+        source_ = SocketAddress::parse_host(request_.from, 0);
+        protocol_ = protocol_of_word(request_.protocol)
+                        .value_or(request_.port == 80 ? Protocol::Http : Protocol::Tls);
+        if (read_alpn()) explain_listener();
         answer_.steps = trace_.take_steps();
         return std::move(answer_);
     }
@@ -29,29 +28,6 @@ class Explainer {
     bool reject(std::string_view reason) {
         answer_.reason = reason;
         return false;
-    }
-
-    bool read_source() {
-        if (request_.from.empty()) return true;
-        source_ = SocketAddress::parse_host(request_.from, 0);
-        if (source_) return true;
-        trace_.add("from", request_.from, StepOutcome::Refuse, "{}: is no address", request_.from);
-        return reject("from_is_no_address");
-    }
-
-    bool read_protocol() {
-        if (request_.protocol.empty()) {
-            protocol_ = request_.port == 80 ? Protocol::Http : Protocol::Tls;
-            return true;
-        }
-        for (const Protocol protocol : Protocols)
-            if (protocol_word(protocol) == request_.protocol) {
-                protocol_ = protocol;
-                return true;
-            }
-        trace_.add("protocol", request_.protocol, StepOutcome::Refuse, "{}: is no protocol",
-                   request_.protocol);
-        return reject("protocol_unknown");
     }
 
     bool read_alpn() {
@@ -91,13 +67,23 @@ class Explainer {
         return nullptr;
     }
 
+    std::string listeners_text() const {
+        std::string all;
+        for (const Entrance* listener : listeners_) {
+            SocketAddress::Text text;
+            all.append(all.empty() ? "" : ", ").append(listener->address.format(text));
+        }
+        return all;
+    }
+
     void explain_listener() {
         const Entrance* const listener = find_listener();
         if (listener == nullptr) {
             const std::string key =
                 request_.listener.empty() ? fmt::format(":{}", request_.port) : request_.listener;
             trace_.add("listener", key, StepOutcome::Refuse,
-                       "listener {}: there is none for this client", key);
+                       "listener {}: there is none for this client, only {}", key,
+                       listeners_text());
             reject("no_listener");
             return;
         }

@@ -29,7 +29,7 @@ struct ExplainRequest {
 struct Explanation {
     std::vector<DecisionStep> steps;
     bool is_rejected = true;
-    std::string reason;          // a word of the access log, or what is wrong with the request
+    std::string reason;          // a word of the access log; "no_listener": nobody can come in so
     std::string listener;        // where it would come in
     std::string route;           // as the access log names it; "": none
     std::string site_directory;  // "" if rejected

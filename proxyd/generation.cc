@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <map>
 
 namespace proxyd {
 namespace {
@@ -26,32 +29,46 @@ void add_user_problem(Generation& generation, Problems& problems) {
         problems.push_back(fmt::format("{}: {}", configuration.user_place, user.error()));
 }
 
+std::string directory_of(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    if (slash == path.npos) return ".";
+    return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool has_directory(const std::string& path) {
+    struct stat status;
+    return stat(directory_of(path).c_str(), &status) == 0;
+}
+
 void open_log(Generation& generation, Problems& problems) {
     const Configuration& configuration = generation.configuration;
     // No new file for a start that has failed already.
     Result<UniqueFd> log = open_access_log(configuration, problems.empty());
     if (log)
         generation.access_log = *std::move(log);
-    else if (problems.empty() || log.error().number != ENOENT)
+    else if (problems.empty() || log.error().number != ENOENT ||
+             !has_directory(configuration.access_log))
         problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
                                        configuration.access_log, errno_text(log.error().number)));
 }
 
 // Whoever has the socket of the current generation open serves there already.
-void open_metrics_socket(Generation& generation, const Generation* current, Problems& problems) {
+// Whether it was not there before.
+bool open_metrics_socket(Generation& generation, const Generation* current, Problems& problems) {
     const MetricsAddress& address = generation.configuration.metrics;
-    if (address.text.empty() || !problems.empty()) return;
+    if (address.text.empty()) return false;
     if (current && current->metrics_socket.is_open() &&
         current->configuration.metrics.text == address.text) {
         generation.metrics_socket =
             UniqueFd::adopt(fcntl(current->metrics_socket.borrow().number(), F_DUPFD_CLOEXEC, 3));
-        return;
+        return false;
     }
     Result<UniqueFd, std::string> socket = bind_metrics_socket(address);
     if (socket)
         generation.metrics_socket = *std::move(socket);
     else
         problems.push_back(socket.error());
+    return generation.metrics_socket.is_open();
 }
 
 }  // namespace
@@ -82,11 +99,44 @@ void add_sites_problem(const Configuration& configuration, Problems& problems) {
     if (configuration.sites.empty()) return;
     const UniqueFd sites =
         UniqueFd::adopt(open(configuration.sites.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!sites.is_open()) problems.push_back(unreadable_sites(configuration, Errno::last()));
+    if (!sites.is_open()) problems.push_back(unreadable_sites(configuration, "", Errno::last()));
 }
 
-std::vector<std::string> warnings_of_missing_sites(const Configuration& configuration) {
+std::vector<std::string> warnings_of_missing_directories(const Configuration& configuration) {
     std::vector<std::string> warnings;
+    const auto look_for = [&](std::string_view place, const std::string& path) {
+        if (path.starts_with('/') && !has_directory(path))
+            warnings.push_back(
+                fmt::format("{}: {}: {}", place, directory_of(path), errno_text(errno)));
+    };
+    look_for(configuration.access_log_place, configuration.access_log);
+    look_for(configuration.metrics.place, configuration.metrics.path);
+    // The default may be missing: proxyd does without.
+    if (!configuration.control_place.empty())
+        look_for(configuration.control_place, configuration.control);
+    return warnings;
+}
+
+namespace {
+
+// A socket gets the group of its directory, or of its server; here neither helps, it seems.
+bool keeps_out(const struct stat& directory, const WorkerUser& user) {
+    return user.uid != 0 && directory.st_uid != user.uid && directory.st_gid != user.gid &&
+           (directory.st_mode & S_IWOTH) == 0 &&
+           std::ranges::find(user.groups, directory.st_gid) == user.groups.end();
+}
+
+std::string group_name(gid_t number) {
+    const group* const found = getgrgid(number);
+    return found != nullptr ? found->gr_name : std::to_string(number);
+}
+
+}  // namespace
+
+std::vector<std::string> warnings_of_sites(const Configuration& configuration,
+                                           const WorkerUser* user) {
+    std::vector<std::string> warnings;
+    std::map<gid_t, std::string> groups;
     for (const SitePlace& site : places_of_sites(configuration)) {
         struct stat status;
         const bool is_there = stat(site.directory.c_str(), &status) == 0;
@@ -94,6 +144,14 @@ std::vector<std::string> warnings_of_missing_sites(const Configuration& configur
         if (!is_there || !S_ISDIR(status.st_mode))
             warnings.push_back(fmt::format("{}: {}: {}; clients wait until it is there", site.place,
                                            site.directory, errno_text(errno)));
+        if (!is_there || !S_ISDIR(status.st_mode) || user == nullptr || !keeps_out(status, *user))
+            continue;
+        std::string& group = groups[status.st_gid];
+        if (group.empty()) group = group_name(status.st_gid);
+        warnings.push_back(fmt::format(
+            "{}: {}: the workers' user {} is not in its group {}, so that sockets there "
+            "may be closed to them (proxyctl site add says how to mend it)",
+            site.place, site.directory, user->name, group));
     }
     return warnings;
 }
@@ -110,9 +168,12 @@ Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number
     generation->addresses = bind_listening_sockets(
         generation->configuration, current ? current->addresses : ListeningAddresses{}, problems);
     add_sites_problem(generation->configuration, problems);
+    const bool has_new_metrics_socket = open_metrics_socket(*generation, current, problems);
     open_log(*generation, problems);
-    open_metrics_socket(*generation, current, problems);
-    if (!problems.empty()) return Unexpected{std::move(problems)};
+    if (!problems.empty()) {
+        if (has_new_metrics_socket) remove_metrics_socket(generation->configuration.metrics);
+        return Unexpected{std::move(problems)};
+    }
     return generation;
 }
 

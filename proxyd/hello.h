@@ -31,6 +31,9 @@ enum class Protocol {
 // "-" (not known yet), "tls", "http", "h2", "ssh", "silent", "other": the words of the access log.
 std::string_view protocol_word(Protocol protocol);
 
+// The other way round; nothing: no protocol is called so.
+std::optional<Protocol> protocol_of_word(std::string_view word);
+
 // The key of the route for a protocol's clients: "@tls", "@http" (both versions), "@ssh",
 // "@silent", "@other"; "" if it is not known yet.
 std::string_view protocol_class(Protocol protocol);

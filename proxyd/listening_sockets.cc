@@ -57,9 +57,10 @@ std::string refused(std::string_view place, const SocketAddress& address, Errno 
     SocketAddress::Text text;
     return fmt::format("{}: cannot listen on {}: {}{}", place, address.format(text),
                        errno_text(why.number),
-                       why.number == EACCES ? " (low ports need root, or the sysctl "
-                                              "net.ipv4.ip_unprivileged_port_start)"
-                                            : "");
+                       why.number == EACCES       ? " (low ports need root, or the sysctl "
+                                                    "net.ipv4.ip_unprivileged_port_start)"
+                       : why.number == EADDRINUSE ? " (ss -ltnp tells by whom)"
+                                                  : "");
 }
 
 // A machine without IPv6 still serves ":443".

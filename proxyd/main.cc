@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
@@ -70,10 +71,16 @@ int fail_at_places(ExitCode code, const Problems& problems) {
 // What a start would say of the files that it needs, without taking anything.
 int check(const Configuration& configuration) {
     Problems problems;
+    // Who checks as somebody else than root need not be the one who starts it.
+    const auto user = find_worker_user(configuration.user);
+    const bool is_user_known = user && geteuid() == 0;
     add_sites_problem(configuration, problems);
     if (!problems.empty()) return fail_at_places(SystemRefused, problems);
-    for (const std::string& warning : warnings_of_missing_sites(configuration))
-        fmt::print(stderr, "{} (a warning)\n", warning);
+    for (const auto& warnings :
+         {warnings_of_missing_directories(configuration),
+          warnings_of_sites(configuration, is_user_known ? &*user : nullptr)})
+        for (const std::string& warning : warnings)
+            fmt::print(stderr, "{} (a warning)\n", warning);
     fmt::print("{}: fine, listeners: {}, routes: {}\n", configuration.file,
                configuration.listeners.size(), configuration.routes.size());
     return Fine;

@@ -106,8 +106,10 @@ Result<UniqueFd, std::string> bind_metrics_socket(const MetricsAddress& metrics)
     Result<UniqueFd> socket =
         metrics.path.empty() ? bind_tcp_socket(metrics.address) : bind_unix_socket(metrics.path);
     if (socket) return *std::move(socket);
-    return Unexpected{fmt::format("{}: cannot listen on {}: {}", metrics.place, metrics.text,
-                                  errno_text(socket.error().number))};
+    const int why = socket.error().number;
+    return Unexpected{
+        fmt::format("{}: cannot listen on {}: {}{}", metrics.place, metrics.text, errno_text(why),
+                    why == EADDRINUSE && metrics.path.empty() ? " (ss -ltnp tells by whom)" : "")};
 }
 
 void remove_metrics_socket(const MetricsAddress& metrics) {

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 namespace proxyd {
@@ -33,7 +34,9 @@ std::vector<gid_t> groups_of(const passwd& entry) {
 WorkerUser whoever_we_are() {
     const passwd* entry = getpwuid(geteuid());
     const std::string name = entry ? entry->pw_name : std::to_string(geteuid());
-    return {name, geteuid(), getegid(), {}, false};
+    std::vector<gid_t> groups(static_cast<size_t>(std::max(getgroups(0, nullptr), 0)));
+    if (getgroups(static_cast<int>(groups.size()), groups.data()) < 0) groups.clear();
+    return {name, geteuid(), getegid(), std::move(groups), false};
 }
 
 Result<void, std::string> change_identity(const WorkerUser& user) {

@@ -52,6 +52,13 @@ std::string_view protocol_word(Protocol protocol) {
     __builtin_unreachable();
 }
 
+std::optional<Protocol> protocol_of_word(std::string_view word) {
+    for (const Protocol protocol : {Protocol::Tls, Protocol::Http, Protocol::Http2, Protocol::Ssh,
+                                    Protocol::Silent, Protocol::Other})
+        if (protocol_word(protocol) == word) return protocol;
+    return std::nullopt;
+}
+
 std::string_view protocol_class(Protocol protocol) {
     switch (protocol) {
         case Protocol::Unknown:

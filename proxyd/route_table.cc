@@ -153,7 +153,10 @@ RouteMatch RouteTable::find_by_alpn(const AlpnList& offered, RouteMatch found,
         const Route* const route = routes.find(offered, protocol);
         if (trace != nullptr && !routes.empty()) {
             std::string all;
-            offered.append_to(all);
+            offered.find_first([&all](std::string_view each) {
+                all.append(all.empty() ? "" : ",").append(each);
+                return false;
+            });
             if (route != nullptr)
                 trace->add(route_rule_word(rule), protocol, StepOutcome::Match,
                            "{}: {} matches, site {}", where, protocol, route->site_directory);

@@ -49,6 +49,7 @@ struct StatusReport {
     Clock::duration configuration_age{};
     const Configuration* configuration = nullptr;  // none: before the first one
     std::vector<SocketAddress> listeners;
+    std::string_view user;  // of the workers
     std::string_view log_level;
     const Task* last_reload = nullptr;  // none: there was none
     uint64_t restarts = 0;

@@ -25,12 +25,13 @@ UniqueFd duplicate(BorrowedFd fd) {
 }
 
 // Thousands of them would push what matters out of a log that is a pipe.
-void log_some(const std::vector<std::string>& warnings) {
+std::vector<std::string> some_of(std::vector<std::string> warnings) {
     constexpr size_t Most = 20;
-    for (size_t i = 0; i < std::min(Most, warnings.size()); i++)
-        log_warning("{}", warnings[i]);
-    if (warnings.size() > Most)
-        log_warning("and {} more like this: see proxyd --check-config", warnings.size() - Most);
+    if (warnings.size() <= Most) return warnings;
+    const size_t more = warnings.size() - Most;
+    warnings.resize(Most);
+    warnings.push_back(fmt::format("and {} more like this: see proxyd --check-config", more));
+    return warnings;
 }
 
 }  // namespace
@@ -134,13 +135,20 @@ void Supervisor::put_next_in_force() {
         return give_next_up({listening.error()});
     if (const auto serving = serve_metrics(); !serving) return give_next_up({serving.error()});
 
+<<<<<<< HEAD
     if (current_->configuration.metrics.text != next_->configuration.metrics.text)
         remove_metrics_socket(current_->configuration.metrics);
+=======
+    const bool is_root_by_default = geteuid() == 0 && next_->configuration.user.empty();
+    const bool is_same_user = current_->user.name == next_->user.name;
+>>>>>>> polish
     current_ = std::move(next_);
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
     set_log_level(current_->configuration.log_level);
-    log_some(warnings_of_missing_sites(current_->configuration));
+    for (const std::string& warning : warnings())
+        log_warning("{}", warning);
+    if (is_root_by_default && !is_same_user) log_notice("workers run as {}", current_->user.name);
     for (const SocketAddress& address : new_addresses) {
         SocketAddress::Text text;
         log_notice("listening on {}", address.format(text));
@@ -159,6 +167,10 @@ void Supervisor::on_earlier_let_go() {
 void Supervisor::on_settled() noexcept {
     settled_.stop();
     finish_task({});
+}
+
+std::vector<std::string> Supervisor::warnings() {
+    return some_of(warnings_of_sites(current_->configuration, &current_->user));
 }
 
 // At the address of the next generation, if that is another one.
@@ -299,7 +311,20 @@ void Supervisor::on_stop() noexcept {
     }
 }
 
+<<<<<<< HEAD
 // Of the next generation too: it has opened its log already, and is not to go on with an old file.
+=======
+void Supervisor::on_reload() noexcept {
+    log_notice("reload asked for by SIGHUP");
+    reload({});
+}
+
+void Supervisor::on_upgrade() noexcept {
+    log_notice("upgrade asked for by SIGUSR2");
+    upgrade({});
+}
+
+>>>>>>> polish
 void Supervisor::on_reopen() noexcept {
     const bool has_current = !current_->configuration.file.empty();
     if (has_current) reopen_log_of(*current_);

@@ -54,6 +54,7 @@ class Supervisor final : public WorkerPool::Owner,
     void on_no_worker_left() override;
     // MetricsHttp::Owner
     std::string metrics_text() override;
+    std::vector<std::string> warnings() override;
     // ControlDesk::Owner
     StatusReport status_report() override;
     const std::vector<std::unique_ptr<WorkerProcess>>& worker_processes() override {
@@ -65,8 +66,8 @@ class Supervisor final : public WorkerPool::Owner,
 
     // Signals.
     void on_stop() noexcept;
-    void on_reload() noexcept { reload({}); }
-    void on_upgrade() noexcept { upgrade({}); }
+    void on_reload() noexcept;
+    void on_upgrade() noexcept;
     void on_reopen() noexcept;
     void reopen_log_of(Generation& generation);
     void on_child() noexcept;

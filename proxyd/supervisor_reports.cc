@@ -42,6 +42,7 @@ StatusReport Supervisor::status_report() {
     if (current_ == nullptr) return status;
     status.generation = current_->number;
     status.configuration = &current_->configuration;
+    status.user = current_->user.name;
     for (const ListeningAddress& listening : current_->addresses)
         status.listeners.push_back(listening.address);
     for (const auto& worker : workers_.workers()) {

@@ -74,12 +74,12 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResour
     access_log_.count_in(statistics_);
 }
 
-std::string unreadable_sites(const Configuration& configuration, Errno why) {
-    return fmt::format("{}: cannot read {}: {}", configuration.sites_place, configuration.sites,
-                       errno_text(why.number));
+std::string unreadable_sites(const Configuration& configuration, std::string_view user, Errno why) {
+    return fmt::format("{}: cannot read {}{}{}: {}", configuration.sites_place, configuration.sites,
+                       user.empty() ? "" : " as the user ", user, errno_text(why.number));
 }
 
-Result<void, std::string> Worker::prepare(bool is_replacement) {
+Result<void, std::string> Worker::prepare(bool is_replacement, std::string_view user) {
     if (!directory_watch_.is_open() || !clients_.is_open())
         return Unexpected{
             std::string("proxyd: cannot make an inotify instance or an epoll set: the user of the "
@@ -89,11 +89,11 @@ Result<void, std::string> Worker::prepare(bool is_replacement) {
     const auto opened = sites_directory_->open();
     if (opened) return {};
     if (is_replacement) {
-        log_error("{}", unreadable_sites(configuration_, opened.error()));
+        log_error("{}", unreadable_sites(configuration_, user, opened.error()));
         sites_directory_->retry_until_open();
         return {};
     }
-    return Unexpected{unreadable_sites(configuration_, opened.error())};
+    return Unexpected{unreadable_sites(configuration_, user, opened.error())};
 }
 
 void Worker::start(std::vector<ListeningSocket> sockets) {

@@ -35,7 +35,7 @@ struct WorkerResources {
 };
 
 // The message for a `sites` that can't be opened.
-std::string unreadable_sites(const Configuration& configuration, Errno why);
+std::string unreadable_sites(const Configuration& configuration, std::string_view user, Errno why);
 
 class Worker final : public Listener::Owner, public ClientPoll::Owner {
   public:
@@ -44,7 +44,7 @@ class Worker final : public Listener::Owner, public ClientPoll::Owner {
 
     // Opens what can fail; the error is a whole message. A worker that replaces another one goes
     // on without a `sites` that can't be read, until it can.
-    Result<void, std::string> prepare(bool is_replacement);
+    Result<void, std::string> prepare(bool is_replacement, std::string_view user);
     void start(std::vector<ListeningSocket> sockets);
     // Accepts no more, and ends the loop when the sessions in hand are through.
     void drain();

@@ -90,8 +90,8 @@ class WorkerMain final : public Channel::Owner,
         const time_t now = 0;
         tm ignored;
         gmtime_r(&now, &ignored);  // reads the time zone's file, once
-        if (const auto prepared = worker_.prepare(setup_.is_replacement); !prepared)
-            return prepared;
+        const auto prepared = worker_.prepare(setup_.is_replacement, setup_.generation.user.name);
+        if (!prepared) return prepared;
         std::vector<int> listening;
         for (const ListeningSocket& socket : sockets_)
             listening.push_back(socket.socket.borrow().number());

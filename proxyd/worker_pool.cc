@@ -312,7 +312,7 @@ void WorkerPool::on_message(Channel& channel, const nlohmann::json& message, Uni
             why != message.end() && why->is_string() ? why->get<std::string>() : "?";
         if (is_starting(*worker))
             owner_.on_generation_failed(text);
-        else
+        else if (is_in_force(*worker))  // and not one more of those that can't start
             log_error("worker {} (process {}): {}", worker->index(), worker->pid(), text);
     } else if (what == "draining") {
         worker->set_has_let_go();

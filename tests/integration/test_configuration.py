@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Configuration files, good and bad, and the command line."""
 
+import getpass
+import grp
 import json
 import os
 import pathlib
@@ -72,7 +74,7 @@ def route(key, value_text='"/run/site"'):
 
 Nowhere = "routes: is empty, and so is 'sites': there is nowhere to hand connections to from a listener " \
     "without a site of its own"
-RouteForms = 'a name, "*." before a name, a class such as "@tls" or "*" is allowed'
+RouteForms = '; allowed: a name, "*." before a name, a class such as "@tls", or "*"'
 
 Wrong = [
     # The document
@@ -124,14 +126,17 @@ Wrong = [
     (route("a.example.org", '"/run/\\u0000site"'), f"4: routes.a.example.org: '/run/\\x00site' is no absolute path, {Directory} is allowed"),
     (route("a.example.org", '"/run/a",\n  "A.Example.org.": "/run/b"'), "5: routes.A.Example.org.: is given twice, first in line 4"),
     (route("*", '"/run/a",\n  "*": "/run/b"'), "5: routes.*: is given twice, first in line 4"),
-    (route(""), f'4: routes."": is empty, {RouteForms}'),
-    (route("a..b"), f"4: routes.a..b: begins with a dot or has two in a row, {RouteForms}"),
-    (route("a/b"), f"4: routes.a/b: has a character that no name has (letters, digits, '-', '_' and '.' are allowed), {RouteForms}"),
-    (route("192.0.2.1"), f"4: routes.192.0.2.1: is an address, not a name, {RouteForms}"),
-    (route("a" * 64), f"4: routes.{'a' * 64}: has more than 63 bytes between two dots, {RouteForms}"),
+    (route(""), f'4: routes."": is empty{RouteForms}'),
+    (route("a..b"), f"4: routes.a..b: begins with a dot or has two in a row{RouteForms}"),
+    (route("a/b"), f"4: routes.a/b: has '/' in it, and names have letters, digits, '-', '_' and '.'{RouteForms}"),
+    (route("192.0.2.1"), f"4: routes.192.0.2.1: is an address, not a name{RouteForms}"),
+    (route("a" * 64), f"4: routes.{'a' * 64}: has more than 63 bytes between two dots{RouteForms}"),
     (route("a.*.org"), "4: routes.a.*.org: has a '*' inside, only \"*\" and \"*.\" before a name are allowed"),
-    (route("*.*.org"), f"4: routes.*.*.org: has a character that no name has (letters, digits, '-', '_' and '.' are allowed), {RouteForms}"),
+    (route("*.*.org"), f"4: routes.*.*.org: has '*' in it, and names have letters, digits, '-', '_' and '.'{RouteForms}"),
     (route("@tsl"), "4: routes.@tsl: is not a protocol class, did you mean '@tls'?"),
+    (route("@https"), "4: routes.@https: is not a protocol class, did you mean '@tls'?"),
+    (route("https://a.org"), f"4: routes.https://a.org: has ':' in it, and names have letters, digits, '-', '_' and '.'{RouteForms}"),
+    (route("b\u00fc.org"), f"4: routes.b\u00fc.org: has '\\xc3' in it, and names have letters, digits, '-', '_' and '.'{RouteForms}"),
     (route("@telnet9"), "4: routes.@telnet9: is not a protocol class, allowed are @tls, @http, @ssh, "
      "@silent, @other"),
     # The rest
@@ -177,7 +182,7 @@ def test_all_errors_in_one_run(workspace):
     text = '{\n "listen": ["443", {"address": ":80", "sit": ""}],\n "routes": {\n  "a..b": 1\n },\n' \
            ' "pending_max": 0,\n "pending_mac": 1\n}\n'
     assert [message.split(": is", 1)[0].split(": '", 1)[0] for message in check(workspace, text)] == [
-        "2: listen[0]", "2: listen[1].sit", "4: routes.a..b: begins with a dot or has two in a row, " + RouteForms,
+        "2: listen[0]", "2: listen[1].sit", "4: routes.a..b: begins with a dot or has two in a row" + RouteForms,
         "4: routes.a..b", "6: pending_max", "7: pending_mac"]
 
 
@@ -209,7 +214,8 @@ def test_lines_are_counted_through_comments(workspace):
 
 def test_check_config_says_nothing_about_a_good_one_and_binds_nothing(workspace):
     path = workspace.write_configuration(json.dumps(
-        {"listen": [f"{workspace.address}:{Port}"], "routes": {"*": str(workspace.site("blog"))}}))
+        {"listen": [f"{workspace.address}:{Port}"], "user": getpass.getuser(),
+         "routes": {"*": str(workspace.site("blog"))}}))
     result = run_proxyd("--config", path, "--check-config")
     assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{path}: fine, listeners: 1, routes: 1\n")
     with socket.socket() as probe:
@@ -221,6 +227,33 @@ def test_check_config_warns_of_a_site_directory_that_is_not_there(workspace):
     result = run_proxyd("--config", path, "--check-config")
     assert (result.returncode, result.stderr) == (
         0, f"{path}:2: routes.*: /nowhere/blog: No such file or directory; clients wait until it is there (a warning)\n")
+
+
+def test_check_config_warns_of_directories_that_a_start_needs(workspace):
+    path = workspace.write_configuration('{"listen": [":8443"],\n"access_log": "/nowhere/access.log",\n'
+                                         '"metrics": "unix:/nowhere/metrics.sock",\n'
+                                         f'"control": "/nowhere/control.sock",\n"user": "{getpass.getuser()}",\n'
+                                         f'"routes": {{"*": "{workspace.path}"}}}}')
+    result = run_proxyd("--config", path, "--check-config")
+    assert (result.returncode, result.stderr) == (
+        0, "".join(f"{path}:{line}: {key}: /nowhere: No such file or directory (a warning)\n"
+                   for line, key in ((2, "access_log"), (3, "metrics"), (4, "control"))))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root knows who the workers will be")
+def test_check_config_warns_of_a_site_directory_of_another_group(workspace):
+    site, open_to_all = workspace.path / "a", workspace.path / "b"
+    site.mkdir()
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    path = workspace.write_configuration('{"listen": [":8443"], "user": "nobody",\n'
+                                         f'"routes": {{"a": "{site}",\n"b": "{open_to_all}"}}}}')
+    result = run_proxyd("--config", path, "--check-config")
+    assert (result.returncode, result.stderr) == (
+        0, f"{path}:2: routes.a: {site}: the workers' user nobody is not in its group root, so that sockets there "
+           "may be closed to them (proxyctl site add says how to mend it) (a warning)\n")
+    os.chown(site, 0, grp.getgrnam("nogroup").gr_gid)
+    assert run_proxyd("--config", path, "--check-config").stderr == ""
 
 
 def test_check_config_opens_the_sites_directory(workspace):

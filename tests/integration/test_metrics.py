@@ -265,4 +265,5 @@ def test_an_address_that_is_taken(workspace):
              "metrics": f"{workspace.address}:{MetricsPort}"}))
         result = run_proxyd("--config", configuration)
     assert (result.returncode, result.stderr) == (
-        1, f"{configuration}:1: metrics: cannot listen on {workspace.address}:{MetricsPort}: Address already in use\n")
+        1, f"{configuration}:1: metrics: cannot listen on {workspace.address}:{MetricsPort}: "
+        "Address already in use (ss -ltnp tells by whom)\n")

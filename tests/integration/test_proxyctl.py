@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """proxyctl with a real proxyd: what it shows, what it commands, and how it ends."""
 
+import grp
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -33,10 +35,13 @@ def test_status(workspace):
     assert (status["pid"], status["generation"], status["log_level"]) == (proxyd.pid, 1, "notice")
     assert status["listeners"] == [{"address": f"{workspace.address}:{Port}", "site": None}]
     assert [worker["state"] for worker in status["workers"]] == ["serving"] * 2
+    uid = os.stat(f"/proc/{status['workers'][0]['pid']}").st_uid
+    assert status["user"] == pwd.getpwuid(uid).pw_name
     shown = proxyctl(workspace, "status")
     assert shown.returncode == 0
+    assert f"\nworkers run as {status['user']}\n" in shown.stdout
     assert shown.stdout.startswith(f"proxyd {status['version']}, process {proxyd.pid}, up ")
-    assert len(shown.stdout.splitlines()) == 8
+    assert len(shown.stdout.splitlines()) == 9
 
 
 def test_sites_show_who_listens_and_who_waits(workspace):
@@ -183,6 +188,17 @@ def test_a_wrong_configuration_is_reported_in_full_and_changes_nothing(workspace
     assert len(status["last_reload"]["problems"]) == 2
 
 
+def test_a_reload_tells_of_warnings(workspace, rewrite):
+    start_with_control(workspace)
+    rewrite(routes={"*": "/nowhere/blog"})
+    result = proxyctl(workspace, "reload")
+    assert (result.returncode, result.stdout) == (0, "The configuration is in force.\n")
+    assert re.fullmatch(rf"{workspace.path}/proxyd.json:\d+: routes.\*: /nowhere/blog: No such file or directory; "
+                        r"clients wait until it is there \(a warning\)\n", result.stderr)
+    rewrite(routes={"*": str(workspace.site("blog"))})
+    assert proxyctl(workspace, "reload").stderr == ""
+
+
 def test_log_level(workspace):
     start_with_control(workspace)
     assert proxyctl(workspace, "log-level").stdout == "notice\n"
@@ -219,6 +235,11 @@ def test_wrong_command_lines():
     result = run("explain", "a", "--port", "x")
     assert (result.returncode, result.stderr) == (
         2, "proxyctl: --port x: a whole number from 1 to 65535 is allowed\n")
+    for arguments, what in ((("--from", "nonsense"), "an IP address"),
+                            (("--protocol", "gopher"), "one of tls, http, h2, ssh, silent, other")):
+        result = run("explain", "a", *arguments)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == f"proxyctl: {' '.join(arguments)}: {what} is allowed\n"
     assert run("statsu").returncode == 2
 
 
@@ -267,7 +288,9 @@ def test_site_add_refuses(workspace):
     (workspace.sites / "a.example.org").mkdir()
     there = run(*add, "--owner", me(), "--group", os.getegid())
     assert (there.returncode, there.stderr) == (
-        1, f"proxyctl: cannot make {workspace.sites}/a.example.org: File exists\n")
+        1, f"proxyctl: cannot make {workspace.sites}/a.example.org: File exists; to give it the right group and "
+        f"mode: chgrp {grp.getgrgid(os.getegid()).gr_name} '{workspace.sites}/a.example.org' && "
+        f"chmod 2750 '{workspace.sites}/a.example.org', and restart the server\n")
 
 
 def test_site_list(workspace):
@@ -277,3 +300,9 @@ def test_site_list(workspace):
     assert re.split(r"\s{2,}", result.stdout.splitlines()[1])[0] == "a.example.org"
     listed, = map(json.loads, run("site", "list", "--json", "--sites", workspace.sites).stdout.splitlines())
     assert listed["problems"] == ["has no set-group-ID bit: sockets get the server's group"]
+    (workspace.sites / "a.example.org").chmod(0)
+    prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    closed = subprocess.run([*prefix, program("proxyctl"), "site", "list", "--sites", workspace.sites],
+                            capture_output=True, text=True)
+    assert re.split(r"\s{2,}", closed.stdout.splitlines()[1])[4:] == [
+        "?", "has no set-group-ID bit: sockets get the server's group; Permission denied"]

@@ -2,6 +2,8 @@
 """Starting, what the system refuses, and stopping with sessions in hand."""
 
 import json
+import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -31,7 +33,7 @@ def test_a_port_in_use_is_a_refusal_of_the_system(workspace):
     taken = workspace.close_at_end(socket.create_server((workspace.address, Port)))
     addresses = [f"{workspace.address}:8080", f"{workspace.address}:{Port}"]
     message = start_in_vain(workspace, listen=addresses, routes=Routes)
-    assert message == f"FILE:4: listen[1]: cannot listen on {addresses[1]}: Address already in use\n"
+    assert message == f"FILE:4: listen[1]: cannot listen on {addresses[1]}: Address already in use (ss -ltnp tells by whom)\n"
     taken.close()
     # Nothing is left of the half that could be had.
     workspace.start_proxyd(listen=addresses)
@@ -57,10 +59,53 @@ def test_an_access_log_that_cannot_be_opened(workspace):
     assert message == f"FILE:8: access_log: cannot open {log}: No such file or directory\n"
 
 
+def test_all_that_is_in_the_way_is_told_at_once_and_no_file_is_made(workspace):
+    taken = f"{workspace.address}:{Port}"
+    workspace.close_at_end(socket.create_server((workspace.address, Port)))
+    absent, log = workspace.path / "absent" / "access.log", workspace.path / "access.log"
+    hint = "Address already in use (ss -ltnp tells by whom)"
+    message = start_in_vain(workspace, listen=[taken], metrics=taken, routes=Routes, access_log=str(absent))
+    assert message == (f"FILE:3: listen[0]: cannot listen on {taken}: {hint}\n"
+                       f"FILE:5: metrics: cannot listen on {taken}: {hint}\n"
+                       f"FILE:9: access_log: cannot open {absent}: No such file or directory\n")
+    metrics = workspace.path / "metrics.sock"
+    message = start_in_vain(workspace, listen=[taken], metrics=f"unix:{metrics}", routes=Routes, access_log=str(log))
+    assert message == f"FILE:3: listen[0]: cannot listen on {taken}: {hint}\n"
+    assert not log.exists() and not metrics.exists()
+
+
 def test_sites_that_is_not_there(workspace):
     sites = workspace.path / "absent"
     message = start_in_vain(workspace, listen=[f"{workspace.address}:{Port}"], sites=str(sites))
     assert message == f"FILE:5: sites: cannot read {sites}: No such file or directory\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_sites_that_the_workers_may_not_read(workspace):
+    workspace.path.chmod(0o755)
+    sites = workspace.path / "closed"
+    sites.mkdir(mode=0o700)
+    message = start_in_vain(workspace, listen=[f"{workspace.address}:{Port}"], sites=str(sites), user="nobody",
+                            workers=2, control="none")
+    assert message == f"FILE:5: sites: cannot read {sites} as the user nobody: Permission denied\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_who_the_workers_are_is_told_where_the_configuration_leaves_it_open(workspace):
+    workspace.path.chmod(0o755)
+    proxyd = workspace.start_proxyd(user=None)
+    user = pwd.getpwuid(os.stat(f"/proc/{proxyd.workers()[0]}").st_uid).pw_name
+    proxyd.wait_for_line(rf" notice workers run as {user}$")
+
+
+def test_signals_that_ask_for_something_are_noted(workspace):
+    proxyd = workspace.start_proxyd()
+    proxyd.process.send_signal(signal.SIGHUP)
+    proxyd.wait_for_line(" notice reload asked for by SIGHUP$")
+    proxyd.wait_for_line(" notice reloaded: ")
+    proxyd.process.send_signal(signal.SIGUSR2)
+    proxyd.wait_for_line(" notice upgrade asked for by SIGUSR2$")
+    proxyd.wait_for_line(" notice upgraded: ")
 
 
 def test_a_port_may_be_taken_again_at_once(workspace):

@@ -106,3 +106,30 @@ TEST_CASE("access_line: a journal entry has a field for all that is there", "[ac
           "PROXYD_ID=00000001-00000002\nPROXYD_VERDICT=closed\n"
           "PROXYD_REASON=client_closed\n");
 }
+
+TEST_CASE("access_line: a \"-\" that a client chose is not taken for nothing", "[access_line]") {
+    AccessRecord record = empty_record();
+    record.name = record.alpn = record.route = "-";
+    std::string text, json, entry;
+    append_text_line(text, Time, record);
+    append_json_line(json, Time, record);
+    append_journal_entry(entry, "what happened", record);
+
+    CHECK(text.find(" name=\\x2d alpn=\\x2d route=\\x2d site=- ") != text.npos);
+    CHECK(json.find(R"("name":"-","alpn":"-","route":"-","site":null,)") != json.npos);
+    CHECK(entry.find("PROXYD_NAME=-\nPROXYD_ALPN=-\nPROXYD_ROUTE=-\nPROXYD_VERDICT=") !=
+          entry.npos);
+}
+
+TEST_CASE("access_line: application protocols are escaped once", "[access_line]") {
+    AccessRecord record = empty_record();
+    record.alpn = "h2\\x2cb,c";
+    std::string text, json, entry;
+    append_text_line(text, Time, record);
+    append_json_line(json, Time, record);
+    append_journal_entry(entry, "what happened", record);
+
+    CHECK(text.find(" alpn=h2\\x2cb,c ") != text.npos);
+    CHECK(json.find(R"("alpn":"h2\\x2cb,c")") != json.npos);
+    CHECK(entry.find("\nPROXYD_ALPN=h2\\x2cb,c\n") != entry.npos);
+}

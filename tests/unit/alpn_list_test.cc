@@ -57,6 +57,11 @@ TEST_CASE("appends behind what is there", "[alpn_list]") {
     CHECK(text == "alpn=h2");
 }
 
+TEST_CASE("one protocol with a comma looks unlike two", "[alpn_list]") {
+    CHECK(text_of(AlpnList::copy_of(protocol_names({"h2,http/1.1", ",", "a b"}))) ==
+          "h2\\x2chttp/1.1,\\x2c,a\\x20b");
+}
+
 TEST_CASE("keeps bytes that are no characters", "[alpn_list]") {
     const std::string_view grease("\x0a\x0a\0", 3);
     CHECK(AlpnList::copy_of(protocol_names({grease})).first() == grease);

@@ -87,7 +87,7 @@ TEST_CASE("passes over GREASE and what it doesn't know", "[client_hello]") {
     hello.cipher_suites = {0x0a, 0x0a, 0x13, 0x01};
     hello.add_extension(0x2a2a, {}).add_extension(0x3a3a, {0}).add_extension(0x2a2a, {});
     hello.add_server_name("example.org").add_alpn({"\x0a\x0a", "h2"});
-    CHECK(parsed(hello) == "name=example.org alpn=\x0a\x0a,h2");
+    CHECK(parsed(hello) == "name=example.org alpn=\\x0a\\x0a,h2");
 }
 
 TEST_CASE("any minor version of TLS 1 will do", "[client_hello]") {

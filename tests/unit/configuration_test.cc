@@ -155,8 +155,8 @@ TEST_CASE("configuration: routes", "[configuration]") {
     CHECK(route_error_of("\"a.b\": \"/1\",\n\"A.B.\": \"/2\"") ==
           "p.json:3: routes.A.B.: is given twice, first in line 2");
     CHECK(route_error_of(R"("a..b": "/1")") ==
-          "p.json:2: routes.a..b: begins with a dot or has two in a row, a name, \"*.\" before a "
-          "name, a class such as \"@tls\" or \"*\" is allowed");
+          "p.json:2: routes.a..b: begins with a dot or has two in a row; allowed: a name, "
+          "\"*.\" before a name, a class such as \"@tls\", or \"*\"");
     CHECK(route_error_of(R"("a.*.b": "/1")") ==
           "p.json:2: routes.a.*.b: has a '*' inside, only \"*\" and \"*.\" before a name are "
           "allowed");

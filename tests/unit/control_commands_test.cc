@@ -37,6 +37,10 @@ TEST_CASE("control_commands: requests that are wrong", "[control_commands]") {
           "\"port\" is wrong, a whole number from 1 to 65535 is allowed");
     CHECK(problem(R"({"do":"explain","alpn":"h2"})") ==
           "\"alpn\" is wrong, an array of strings is allowed");
+    CHECK(problem(R"({"do":"explain","from":"nonsense"})") ==
+          "\"from\" is wrong, an IP address is allowed");
+    CHECK(problem(R"({"do":"explain","protocol":"gopher"})") ==
+          "\"protocol\" is wrong, one of tls, http, h2, ssh, silent, other is allowed");
     CHECK(problem(R"({"do":"sites","limit":0})") ==
           "\"limit\" is wrong, a whole number from 1 is allowed");
     CHECK(problem(R"({"do":"explain","name":7})") == "\"name\" is wrong, a string is allowed");

@@ -8,7 +8,7 @@ TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
     CHECK(show_status(Json::parse(R"({"version":"0.1.0","pid":4711,"uptime_ms":11520000,
         "configuration":"/etc/proxyd/proxyd.json","configuration_age_ms":720000,"generation":3,
         "routes":12,"sites":"/run/proxyd/sites","listeners":[{"address":"0.0.0.0:443","site":null},
-        {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice",
+        {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice","user":"proxyd",
         "last_reload":{"ok":false,"age_ms":5000,"problems":["a:3: x"]},
         "workers":[{"worker":0,"pid":4712,"generation":3,"state":"serving","uptime_ms":720000,
         "sessions":3,"handed_over":1000,"rejected":2,"closed":1,"timed_out":0}]})")) ==
@@ -16,6 +16,7 @@ TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
           "configuration  /etc/proxyd/proxyd.json, loaded 12m00s ago (generation 3), routes: 12, "
           "sites in /run/proxyd/sites\n"
           "listening on   0.0.0.0:443, [::]:25 (site /run/mail)\n"
+          "workers run as proxyd\n"
           "log level      notice\n"
           "last reload    failed 5.0s ago\n"
           "    a:3: x\n"
@@ -47,6 +48,26 @@ TEST_CASE("proxyctl_show: sites", "[proxyctl_show]") {
         "/s/b     -  -                     -           -        -      -  there is no such "
         "directory\n"
         "/s/c     -  -                     -           -        -      -  no socket in it\n");
+}
+
+TEST_CASE("proxyctl_show: sockets that proxyd may not send to", "[proxyctl_show]") {
+    const Json site = Json::parse(R"({"sockets":[
+        {"file":"443.sock","state":"not_permitted","queued":0,"mode":"0660","uid":0,"gid":0},
+        {"file":"80.sock","state":"not_permitted","queued":0,"mode":"0640","uid":0,"gid":4294967294}]})");
+    const auto rows = socket_rows(site);
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0][3] ==
+          "owner root, group root, mode 0660: the user of proxyd's workers is not in that group");
+    CHECK(rows[1][3] ==
+          "owner root, group 4294967294, mode 0640: proxyd's workers may not write there");
+    Json explanation = site;
+    explanation["verdict"] = "handed_over";
+    const std::string text = show_explanation(explanation);
+    const std::string end =
+        "\nproxyd may not send to what is there: a client waits, and is rejected if that doesn't "
+        "change.\n";
+    CHECK(text.ends_with(end));
+    CHECK(text.find("Nobody listens") == text.npos);
 }
 
 TEST_CASE("proxyctl_show: an explanation of a client that goes somewhere", "[proxyctl_show]") {
