@@ -135,13 +135,10 @@ void Supervisor::put_next_in_force() {
         return give_next_up({listening.error()});
     if (const auto serving = serve_metrics(); !serving) return give_next_up({serving.error()});
 
-<<<<<<< HEAD
     if (current_->configuration.metrics.text != next_->configuration.metrics.text)
         remove_metrics_socket(current_->configuration.metrics);
-=======
     const bool is_root_by_default = geteuid() == 0 && next_->configuration.user.empty();
     const bool is_same_user = current_->user.name == next_->user.name;
->>>>>>> polish
     current_ = std::move(next_);
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
@@ -311,9 +308,7 @@ void Supervisor::on_stop() noexcept {
     }
 }
 
-<<<<<<< HEAD
 // Of the next generation too: it has opened its log already, and is not to go on with an old file.
-=======
 void Supervisor::on_reload() noexcept {
     log_notice("reload asked for by SIGHUP");
     reload({});
@@ -324,7 +319,6 @@ void Supervisor::on_upgrade() noexcept {
     upgrade({});
 }
 
->>>>>>> polish
 void Supervisor::on_reopen() noexcept {
     const bool has_current = !current_->configuration.file.empty();
     if (has_current) reopen_log_of(*current_);
