@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from support.processes import DeadlineSeconds, run_proxyd
+from support.processes import DeadlineSeconds, descriptors_of, run_proxyd
 from support.workspace import Port, wait_until
 
 Name = "blog.example.org"
@@ -168,9 +168,9 @@ def cpu_seconds(proxyd):
 def test_silent_clients_cost_nothing_and_are_ended(workspace, start, inbox):
     """More of them than connections are allowed: those that come later wait, and are served."""
     proxyd = start()
-    before, tcp_before = len(proxyd.descriptors()), proxyd.tcp_descriptor_count()
+    before, tcp_before = len(descriptors_of(proxyd.pid)), proxyd.tcp_descriptor_count()
     silent = [connect(workspace) for _ in range(40)]
-    wait_until(lambda: len(proxyd.descriptors()) == before + ConnectionsMax, "all connections that are allowed")
+    wait_until(lambda: len(descriptors_of(proxyd.pid)) == before + ConnectionsMax, "all connections that are allowed")
     cpu_before, began = cpu_seconds(proxyd), time.monotonic()
     client = workspace.connect(Get)
     inbox.receive().answer(b"done")  # clients of proxyd itself don't notice
