@@ -125,7 +125,9 @@ TEST_CASE("listening_sockets: each address that can't be had is named, and nothi
     bind_listening_sockets(configuration, {}, problems);
     CHECK(problems ==
           std::vector<std::string>{
-              fmt::format("FILE:1: listen[1]: cannot listen on {}: Address already in use", taken),
+              fmt::format("FILE:1: listen[1]: cannot listen on {}: Address already in use (ss "
+                          "-ltnp tells by whom)",
+                          taken),
               "FILE:1: listen[2]: cannot listen on 192.0.2.1:80: Cannot assign requested address"});
     CHECK(test::open_fds() == before);
 }

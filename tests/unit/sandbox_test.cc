@@ -59,7 +59,7 @@ long landlock_version() {
 }
 
 // The reason to leave a test out; it is printed.
-bool is_left_out(long landlock_wanted = 0) {
+bool is_left_out([[maybe_unused]] long landlock_wanted = 0) {
 #ifdef PROXYD_SANITIZED
     WARN("left out: with sanitizers the sandbox is open, since their runtimes need it");
     return true;
