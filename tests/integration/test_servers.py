@@ -238,7 +238,7 @@ def test_proxyd_keeps_nothing_of_a_connection(workspace, curl):
         assert_all_served(curl.run(server, *curl.burst(server, 20, 5)), 20)
     proxyd.access_line(3 + 6 + 6 * 20 - 1)
 
-    assert proxyd.descriptors() == before
+    wait_until(lambda: proxyd.descriptors() == before, "the descriptors of before")
     connections = connections_to(workspace.address, Port)
     assert len(connections) == len(downloads)
     assert not connections & set(proxyd.descriptors())

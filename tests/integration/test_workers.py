@@ -15,7 +15,7 @@ import pytest
 
 from support.control import objects
 from support.load import state_of, wait_for_workers
-from support.processes import DeadlineSeconds, Child, descriptors_of, program, tcp_inodes
+from support.processes import DeadlineSeconds, Child, IsSanitized, descriptors_of, program, tcp_inodes
 from support.workspace import Port, wait_until
 
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
@@ -217,7 +217,9 @@ def test_sessions_max_is_shared_out(workspace, start):
 # --- how they end ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [
+    signal.SIGKILL,
+    pytest.param(signal.SIGSEGV, marks=pytest.mark.skipif(IsSanitized, reason="a sanitizer makes an exit of it"))])
 def test_one_that_dies_is_replaced_and_its_queue_is_served(workspace, start, inbox, number):
     """Clients that come while it is dead wait where main keeps them: it is stopped first, so that some do."""
     proxyd = start(workers=1)

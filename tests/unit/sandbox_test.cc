@@ -54,7 +54,7 @@ std::string in_sandbox(Attempt attempt, bool with_filter = true,
     return fmt::format("refused: {}", strerrordesc_np(WEXITSTATUS(status)));
 }
 
-long landlock_version() {
+[[maybe_unused]] long landlock_version() {
     return syscall(SYS_landlock_create_ruleset, nullptr, 0, 1);
 }
 
