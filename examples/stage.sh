@@ -5,7 +5,12 @@
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2317  # for those who source it
-build=${1:-${PROXYD_BUILD:-$here/../../build/release}}
+if [[ ${1-} == -* ]]; then
+    echo "usage: ${0} [BUILD]   (the build directory; default: \$PROXYD_BUILD, else build/release)"
+    [[ $1 == --help || $1 == -h ]] || exit 2
+    exit 0
+fi
+build=$(realpath -m "${1:-${PROXYD_BUILD:-$here/../../build/release}}")
 DeadlineSeconds=30
 dir=
 groups=()

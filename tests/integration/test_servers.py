@@ -15,7 +15,7 @@ from support.http_clients import Curl, Download, run_tls_client
 from support.processes import DeadlineSeconds
 from support.servers import (Nginx, Node, Python, PythonModule, both_families, certificate_of_servers, files_directory,
                              reserve_port, start_for_both_families, start_proxyd)
-from support.workspace import Port
+from support.workspace import Port, wait_until
 
 Source = "127.0.0.11"
 OtherSource = "127.0.0.12"
