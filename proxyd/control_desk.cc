@@ -53,7 +53,7 @@ Problems ControlDesk::open_next(const Configuration& next) {
         return {fmt::format("{}: cannot listen at {}: {}", next.control_place, next.control,
                             listening.error())};
     log_warning("there is no control socket: cannot listen at {}: {}", next.control,
-               listening.error());
+                listening.error());
     return {};
 }
 

@@ -102,6 +102,9 @@ show "intern.example.test is for 127.0.0.0/28, so 127.0.0.12 gets in" "saw 127.0
 show "127.0.0.200 doesn't" "access denied" request intern.example.test 127.0.0.200
 show "127.0.0.9 doesn't, since deny goes before allow" "access denied" request intern.example.test 127.0.0.9
 
+# A client may know before the line is written.
+has_all_lines() { [[ $(grep -c ' access ' "$dir/proxyd.log") -ge 7 ]]; }
+wait_for "proxyd's access log" has_all_lines
 printf '\nproxyd says why:\n'
 sed -n 's/.* client=\([0-9.]*\):.* name=\([^ ]*\) alpn=\([^ ]*\) route=\([^ ]*\) .* verdict=\([^ ]*\) reason=\([^ ]*\) .*/    \1 \2 alpn=\3 route=\4 \5 \6/p' \
     "$dir/proxyd.log"

@@ -268,7 +268,7 @@ def test_one_that_hangs_is_killed_and_its_clients_are_served(workspace, start, i
 
 
 def test_one_that_is_busy_or_idle_is_not_killed(workspace, start, inbox):
-    proxyd = start(workers=2, worker_timeout="1s")
+    proxyd = start(workers=2, worker_timeout="1s", source_connections_per_second_max=0)
     before = sorted(proxyd.workers())
     end = time.monotonic() + 3
     while time.monotonic() < end:
