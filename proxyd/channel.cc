@@ -15,6 +15,8 @@ namespace {
 
 // Marks a message that brings a descriptor.
 constexpr std::string_view DescriptorKey = "descriptor";
+// What main said before a client came is heeded before it: where to log, above all.
+constexpr int PriorityOverClients = 2;
 constexpr size_t DescriptorsMax = 4;  // in one control message; we send one
 
 ssize_t send_with_descriptor(BorrowedFd socket, std::string_view bytes, BorrowedFd descriptor) {
@@ -58,7 +60,7 @@ Result<std::pair<UniqueFd, UniqueFd>> Channel::make_pair() {
 
 Channel::Channel(EventLoop& loop, UniqueFd socket, Owner& owner)
     : socket_(std::move(socket)), owner_(owner), readable_(loop, *this), writable_(loop, *this) {
-    readable_.start(socket_);
+    readable_.start(socket_, PriorityOverClients);
 }
 
 bool Channel::send(const nlohmann::json& message, UniqueFd descriptor) {
