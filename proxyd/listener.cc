@@ -19,16 +19,16 @@ constexpr int AcceptsPerWakeup = 16;
 constexpr auto PauseTime = std::chrono::milliseconds(100);
 constexpr auto PauseTellingInterval = std::chrono::seconds(10);
 
-// Not open if the system has no descriptor left.
-UniqueFd epoll_of(BorrowedFd socket) {
+}  // namespace
+
+UniqueFd epoll_of(BorrowedFd listening_socket) {
     UniqueFd epoll = UniqueFd::adopt(epoll_create1(EPOLL_CLOEXEC));
     epoll_event event{};
     event.events = EPOLLIN;
-    if (epoll.is_open()) epoll_ctl(epoll.borrow().number(), EPOLL_CTL_ADD, socket.number(), &event);
+    if (epoll.is_open())
+        epoll_ctl(epoll.borrow().number(), EPOLL_CTL_ADD, listening_socket.number(), &event);
     return epoll;
 }
-
-}  // namespace
 
 void retire_listening_socket(UniqueFd socket) {
     const int number = socket.release();
@@ -37,7 +37,7 @@ void retire_listening_socket(UniqueFd socket) {
 
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
-      epoll_(epoll_of(socket_)),
+      epoll_(std::move(socket.epoll)),
       entrance_{socket.address, Route{"listener", std::move(socket.site), true}, socket.access,
                 std::move(socket.proxy_protocol)},
       owner_(owner),

@@ -23,7 +23,11 @@ struct ListeningSocket {
     std::string site;       // the listener's own site directory, or ""
     const AccessLists* access = nullptr;  // the listener's, in the configuration
     ProxyProtocol proxy_protocol;
+    UniqueFd epoll = {};  // of it alone: see Listener
 };
+
+// Not open if the system has no descriptor left.
+UniqueFd epoll_of(BorrowedFd listening_socket);
 
 // Closes it, but keeps its number taken: see sandbox.h.
 void retire_listening_socket(UniqueFd socket);

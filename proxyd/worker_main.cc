@@ -216,6 +216,8 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     close_all_but(std::move(kept));
     const UniqueFd null = UniqueFd::adopt(open("/dev/null", O_RDONLY | O_CLOEXEC));
     dup2(null.borrow().number(), STDIN_FILENO);
+    for (ListeningSocket& socket : sockets)
+        socket.epoll = epoll_of(socket.socket);
     const Configuration& configuration = setup.generation.configuration;
     AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
                          access_log_kind(configuration), configuration.access_log_format);

@@ -47,7 +47,7 @@ def start(workspace, count):
     inbox = workspace.inbox("site", f"{port}.sock")
     before = time.monotonic()
     proxyd = workspace.start_proxyd(routes=routes_to(workspace.site("site"), count),
-                                    listen=[f"{workspace.address}:{port}"])
+                                    listen=[f"{workspace.address}:{port}"], worker_timeout="0s")
     print(f"{count} routes: started in {time.monotonic() - before:.3f} s")
     return proxyd, inbox, port
 
