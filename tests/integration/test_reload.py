@@ -329,7 +329,8 @@ def test_two_hundred_leave_nothing_behind(workspace, start, inbox):
         reloaded(proxyd)
     workers = wait_for_workers(proxyd, 2)
     assert len(descriptors_of(proxyd.pid)) == descriptors
-    # A sanitizer keeps what was freed for a while.
-    assert status_of(proxyd.pid, "VmRSS") - memory < (65536 if IsSanitized else 1024)
+    # The more old workers drain at once on a busy machine, the more slots of statistics are in use; a sanitizer keeps
+    # what was freed for a while. (A quiet machine: some 100 KiB.)
+    assert status_of(proxyd.pid, "VmRSS") - memory < (65536 if IsSanitized else 8192)
     assert len({len(descriptors_of(pid)) for pid in workers}) == 1
     serve(workspace, inbox, 5)
