@@ -302,8 +302,11 @@ def test_twenty_at_once_are_one_or_two(workspace, start, inbox):
     proxyd.wait_for_line(" notice reloaded: ")
     wait_for_workers(proxyd, 2, without=before)
     assert proxyctl(workspace, "reload").returncode == 0  # comes after all of them
-    count = sum(" notice reloaded: " in line for line in proxyd.lines)
-    assert count <= 4, count
+    def count(lines):
+        return sum(" notice reloaded: " in line for line in lines)
+
+    proxyd.wait_for(lambda lines: count(lines) >= 2 or None, "a second reload")
+    assert count(proxyd.lines) <= 4
     wait_for_workers(proxyd, 2)
     serve(workspace, inbox, 5, hello=Get.replace(b"blog", b"new"))
 
@@ -327,10 +330,9 @@ def test_two_hundred_leave_nothing_behind(workspace, start, inbox):
     descriptors, memory = len(descriptors_of(proxyd.pid)), status_of(proxyd.pid, "VmRSS")
     for _ in range(180):
         reloaded(proxyd)
-    workers = wait_for_workers(proxyd, 2)
+        workers = wait_for_workers(proxyd, 2)  # each that drains at the same time needs memory of main's
     assert len(descriptors_of(proxyd.pid)) == descriptors
-    # The more old workers drain at once on a busy machine, the more slots of statistics are in use; a sanitizer keeps
-    # what was freed for a while. (A quiet machine: some 100 KiB.)
-    assert status_of(proxyd.pid, "VmRSS") - memory < (65536 if IsSanitized else 8192)
+    # A sanitizer keeps what was freed for a while.
+    assert status_of(proxyd.pid, "VmRSS") - memory < (65536 if IsSanitized else 1024)
     assert len({len(descriptors_of(pid)) for pid in workers}) == 1
     serve(workspace, inbox, 5)

@@ -71,8 +71,8 @@ int main(int argc, char** argv) {
             return 1;
         }
     }
-    // The trap of its last step may be on its way still, and would end it when we have gone: it runs
-    // until the next alarm, and traps are taken from it.
+    // The trap of its last step may be on its way still, and would end it when we have gone: it
+    // runs until the next alarm, and traps are taken from it.
     ptrace(PTRACE_CONT, pid, 0, 0);
     while (waitpid(pid, &status, 0) == pid) {
         const int number = WSTOPSIG(status);
