@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from support import client_hello
-from support.processes import tcp_inodes
+from support.processes import client_descriptors_of, tcp_descriptors_of
 from support.workspace import Port, wait_until
 
 Name = "blog.example.org"
@@ -191,7 +191,7 @@ def test_sessions_end_once_however_they_end(workspace):
         while inbox.receive_if_any():
             pass
     worker, = worker_pids(proxyd)
-    wait_until(lambda: tcp_descriptor_count(worker) == 1, "the end of those who are being refused")
+    wait_until(lambda: not client_descriptors_of(worker), "the end of those who are being refused")
     held = [workspace.connect(Get[:20], source=source) for _ in range(3)]
     last = workspace.connect(Get, source=source)
     assert_rejected(proxyd, last, "source_sessions_max")
@@ -227,7 +227,7 @@ def test_who_is_turned_away_leaves_nothing_behind(workspace):
     for _ in range(50):
         workspace.connect(Get).read_to_end()
     wait_until(lambda: len(proxyd.access_lines()) == 50, "50 access lines")
-    assert [tcp_descriptor_count(pid) for pid in worker_pids(proxyd)] == [1]
+    assert not client_descriptors_of(*worker_pids(proxyd))
     assert {line["reason"] for line in proxyd.access_lines()} == {"listener_deny"}
 
 
@@ -245,19 +245,13 @@ def worker_pids(proxyd):
     return [int(pid) for pid in pathlib.Path(f"/proc/{proxyd.pid}/task/{proxyd.pid}/children").read_text().split()]
 
 
-def tcp_descriptor_count(pid):
-    """Of its clients, and one for its listener."""
-    inodes = tcp_inodes()
-    return sum(os.readlink(entry.path) in inodes for entry in os.scandir(f"/proc/{pid}/fd"))
-
-
 def test_sessions_of_all_workers_count_and_those_of_killed_workers_do_not(workspace):
     proxyd, _ = start(workspace, source_sessions_max=4, workers=3)
     source, = other_sources(workspace, 1)
     for _ in range(2):
         held = [workspace.connect(Get[:20], source=source) for _ in range(4)]
         killed = worker_pids(proxyd)
-        wait_until(lambda: sum(map(tcp_descriptor_count, killed)) == 3 + 4, "all clients accepted")
+        wait_until(lambda: len(client_descriptors_of(*killed)) == 4, "all clients accepted")
         for _ in range(8):  # wherever they come in
             client = workspace.connect(Get, source=source)
             assert client.read_to_end().endswith(b"(source_sessions_max)\n")
@@ -280,7 +274,7 @@ def test_limits_outlast_a_reload(workspace):
     path.write_text(path.read_text().replace('"source_sessions_max": 3', '"source_sessions_max": 4'))
     proxyd.signal(signal.SIGHUP)
     proxyd.wait_for_line(" notice reloaded: ")
-    wait_until(lambda: tcp_descriptor_count(old_worker) == 3, "an old worker that accepts no more")
+    wait_until(lambda: len(tcp_descriptors_of(old_worker)) == 3, "an old worker that accepts no more")
     held.append(workspace.connect(Get[:20], source=source))
     assert_rejected(proxyd, workspace.connect(Get, source=source), "source_sessions_max")
     for client in held:

@@ -12,7 +12,8 @@ import pytest
 
 from support.control import objects, proxyctl
 from support.load import wait_for_workers
-from support.processes import IsSanitized, descriptors_of, status_of, tcp_inodes
+from support.processes import (IsSanitized, client_descriptors_of, descriptors_of, status_of,
+                               tcp_descriptors_of)
 from support.workspace import Port, wait_until
 
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
@@ -49,12 +50,8 @@ def serve(workspace, inbox, count=1, port=Port, hello=Get):
 
 
 def wait_until_accepted(pid, count):
-    """By that worker: its connections, beside the listener."""
-    inodes = tcp_inodes()
-    def are_there():
-        inodes.update(tcp_inodes())
-        return len(set(descriptors_of(pid)) & inodes) >= count + 1
-    wait_until(are_there, f"{count} accepted clients")
+    """By that worker."""
+    wait_until(lambda: len(client_descriptors_of(pid)) >= count, f"{count} accepted clients")
 
 
 def wait_until_it_listens_no_more(workspace, port=Port):
@@ -111,7 +108,7 @@ def test_a_listener_is_opened_and_another_one_closed(workspace, start, inbox):
     reloaded(proxyd, listen=[second])
     wait_until_it_listens_no_more(workspace)
     serve(workspace, late, port=Port + 1)
-    assert len(set(descriptors_of(proxyd.pid)) & tcp_inodes()) == 1
+    assert len(tcp_descriptors_of(proxyd.pid)) == 1
 
 
 def test_clients_in_the_queue_of_a_listener_that_goes_are_served(workspace, start, inbox):
@@ -136,7 +133,7 @@ def test_fewer_workers_serve_the_queues_of_all(workspace, start, inbox):
         wait_for_workers(proxyd, number)
         serve(workspace, inbox, 40)
     reloaded(proxyd, workers=6)
-    assert len(set(descriptors_of(proxyd.pid)) & tcp_inodes()) == 6
+    assert len(tcp_descriptors_of(proxyd.pid)) == 6
 
 
 def test_clients_in_the_queues_of_surplus_workers_are_served(workspace, start, inbox):

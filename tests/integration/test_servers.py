@@ -15,7 +15,7 @@ from support.http_clients import Curl, Download, run_tls_client
 from support.processes import DeadlineSeconds
 from support.servers import (Nginx, Node, Python, PythonModule, both_families, certificate_of_servers, files_directory,
                              reserve_port, start_for_both_families, start_proxyd)
-from support.workspace import Port, wait_until
+from support.workspace import Port, wait_until_equal
 
 Source = "127.0.0.11"
 OtherSource = "127.0.0.12"
@@ -238,7 +238,7 @@ def test_proxyd_keeps_nothing_of_a_connection(workspace, curl):
         assert_all_served(curl.run(server, *curl.burst(server, 20, 5)), 20)
     proxyd.access_line(3 + 6 + 6 * 20 - 1)
 
-    wait_until(lambda: proxyd.descriptors() == before, "the descriptors of before")
+    wait_until_equal(proxyd.descriptors, before)
     connections = connections_to(workspace.address, Port)
     assert len(connections) == len(downloads)
     assert not connections & set(proxyd.descriptors())

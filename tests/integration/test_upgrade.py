@@ -12,7 +12,7 @@ import pytest
 
 from support.control import Events, proxyctl
 from support.load import wait_for_workers
-from support.processes import Child, descriptors_of, program, tcp_inodes
+from support.processes import Child, client_descriptors_of, descriptors_of, program, tcp_descriptors_of
 from support.workspace import wait_until
 
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
@@ -68,9 +68,7 @@ def serve(workspace, inbox, count=1):
 
 
 def wait_until_accepted(pids, count):
-    inodes = tcp_inodes()
-    wait_until(lambda: inodes.update(tcp_inodes()) or
-               sum(len(set(descriptors_of(pid)) & inodes) for pid in pids) == count + len(pids), "accepted clients")
+    wait_until(lambda: len(client_descriptors_of(*pids)) == count, "accepted clients")
 
 
 def version():
@@ -83,13 +81,13 @@ def version():
 def test_the_process_stays_and_its_workers_are_new(workspace, start, inbox):
     proxyd = start(workers=2)
     serve(workspace, inbox, 5)
-    old, listening = proxyd.workers(), set(descriptors_of(proxyd.pid)) & tcp_inodes()
+    old, listening = proxyd.workers(), tcp_descriptors_of(proxyd.pid)
     replace_program(workspace, program("proxyd"))
     line = upgraded(proxyd)
     assert line.endswith(f" notice upgraded: version {version()}, process {proxyd.pid}, workers 2")
     wait_for_workers(proxyd, 2, without=old)
     assert os.readlink(f"/proc/{proxyd.pid}/exe") == str(workspace.path / "proxyd")
-    assert set(descriptors_of(proxyd.pid)) & tcp_inodes() == listening
+    assert tcp_descriptors_of(proxyd.pid) == listening
     serve(workspace, inbox, 5)
     assert not [line for line in proxyd.lines if " error " in line]
 

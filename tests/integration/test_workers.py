@@ -15,7 +15,8 @@ import pytest
 
 from support.control import objects
 from support.load import state_of, wait_for_workers
-from support.processes import DeadlineSeconds, Child, IsSanitized, descriptors_of, program, tcp_inodes
+from support.processes import (DeadlineSeconds, Child, IsSanitized, client_descriptors_of, descriptors_of,
+                               listening_inodes, program, tcp_descriptors_of)
 from support.workspace import Port, wait_until
 
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
@@ -51,17 +52,6 @@ def status_fields(pid):
     """Of all of /proc/PID/status, as lists of words."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     return {key: rest.split() for key, _, rest in (line.partition(":") for line in text.splitlines())}
-
-
-def listening_inodes():
-    """The sockets that listen for TCP connections."""
-    listening = set()
-    for table in ("tcp", "tcp6"):
-        for line in pathlib.Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":
-                listening.add(f"socket:[{fields[9]}]")
-    return listening
 
 
 def wait_until_it_listens_no_more(workspace, port=Port):
@@ -174,14 +164,14 @@ def test_main_never_has_a_client(workspace, start, inbox):
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
     proxyd = start(workers=2)
-    mains = set(descriptors_of(proxyd.pid)) & tcp_inodes()
+    mains = tcp_descriptors_of(proxyd.pid)
     strace = Child(["strace", "-q", "-e", "trace=accept,accept4,recvfrom,recvmsg,readv,read", "-y",
                     "-p", proxyd.pid])
     workspace.children.append(strace)
     wait_until(lambda: status_fields(proxyd.pid)["TracerPid"] == [str(strace.pid)], "strace at work")
     held = [workspace.connect(Get[:20]) for _ in range(5)]
     serve(workspace, inbox, 10)
-    assert set(descriptors_of(proxyd.pid)) & tcp_inodes() == mains
+    assert tcp_descriptors_of(proxyd.pid) == mains
     for client in held:
         client.close()
     strace.signal(signal.SIGINT)
@@ -207,9 +197,8 @@ def test_sessions_max_is_shared_out(workspace, start):
     held = [workspace.connect(Get[:20]) for _ in range(40)]
     wait_until(lambda: len([line for line in proxyd.access_lines() if line["reason"] == "sessions_max"]) == 36,
                "36 clients that gave way")
-    inodes = tcp_inodes() - listening_inodes()
     for pid in proxyd.workers():
-        assert len(set(descriptors_of(pid)) & inodes) == 2
+        assert len(client_descriptors_of(pid)) == 2
     for client in held:
         client.reset()
 
@@ -280,7 +269,7 @@ def test_sigterm_has_it_finish_and_replaced_at_once(workspace, start, inbox):
     proxyd = start(workers=1)
     old, = proxyd.workers()
     held = workspace.connect(Get[:20])
-    wait_until(lambda: len(set(descriptors_of(old)) & (tcp_inodes() - listening_inodes())) == 1, "an accepted client")
+    wait_until(lambda: len(client_descriptors_of(old)) == 1, "an accepted client")
     os.kill(old, signal.SIGTERM)
     wait_until(lambda: len(proxyd.workers()) == 2, "a replacement beside it")
     serve(workspace, inbox, 5)
@@ -297,8 +286,7 @@ def test_without_main_they_finish_and_end_and_another_proxyd_takes_over(workspac
     first = start(workers=workers)
     pids = first.workers()
     held = workspace.connect(Get[:20])
-    wait_until(lambda: sum(len(set(descriptors_of(pid)) & (tcp_inodes() - listening_inodes())) for pid in pids) == 1,
-               "an accepted client")
+    wait_until(lambda: len(client_descriptors_of(*pids)) == 1, "an accepted client")
     first.process.kill()
     first.process.wait()
     wait_until_it_listens_no_more(workspace)

@@ -12,10 +12,24 @@ def address_text(address):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def bound_socket(source, not_ports):
+    """At a port that the kernel chooses, but none of those."""
+    found, refused = None, []
+    while found is None or found.getsockname()[1] in not_ports:
+        refused += [found] if found else []
+        found = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_STREAM)
+        found.bind((source, 0))
+    for other in refused:
+        other.close()
+    return found
+
+
 class Client:
-    def __init__(self, address, port, source=None):
-        self.socket = socket.create_connection((address, port), DeadlineSeconds,
-                                               source_address=(source, 0) if source else None)
+    def __init__(self, address, port, source=None, not_ports=()):
+        """From `source`, or from where the kernel would come from to an address of loopback."""
+        self.socket = bound_socket(source or ("::1" if ":" in address else "127.0.0.1"), not_ports)
+        self.socket.settimeout(DeadlineSeconds)
+        self.socket.connect((address, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = self.socket.getsockname()[:2]
         self.server_address = self.socket.getpeername()[:2]

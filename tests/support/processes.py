@@ -179,7 +179,7 @@ class Proxyd(Child):
 
     def tcp_descriptor_count(self):
         """TCP sockets that any of the processes holds: a listener is one, though main holds it beside its worker."""
-        return len(set(self.descriptors()) & tcp_inodes())
+        return len(tcp_descriptors_of(*self.processes()))
 
     def reload(self, **changes):
         """With other values in its configuration, if any; waits until it is done, and returns the line that says so."""
@@ -234,10 +234,35 @@ def parse_access_line(line):
     return {"time": time, **fields}
 
 
-def tcp_inodes():
-    """How the kernel calls all TCP sockets of this network namespace in /proc/PID/fd."""
-    inodes = set()
-    for table in ("tcp", "tcp6"):
-        for line in pathlib.Path("/proc/net", table).read_text().splitlines()[1:]:
-            inodes.add(f"socket:[{line.split()[9]}]")
-    return inodes
+def read_if_there(path):
+    """Of a process that may be gone."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(path).read_text()
+    return ""
+
+
+def tcp_descriptors_of(*pids):
+    """TCP sockets that any of these processes holds, as /proc/PID/fd calls them: sockets that are no Unix sockets.
+
+    A TCP socket whose client has reset it is in no table of the kernel, but is held until it is closed.
+    """
+    def unix_inodes():
+        tables = ["/proc/net/unix", *(f"/proc/{pid}/net/unix" for pid in pids)]  # of their network namespaces
+        rows = [row.split() for table in tables for row in read_if_there(table).splitlines()[1:]]
+        return {f"socket:[{row[6]}]" for row in rows}
+
+    unix = unix_inodes()
+    held = {descriptor for pid in pids for descriptor in descriptors_of(pid) if descriptor.startswith("socket:")}
+    return held - unix - unix_inodes()
+
+
+def listening_inodes():
+    """Of all TCP sockets that listen, as /proc/PID/fd calls them."""
+    rows = [row.split() for table in ("tcp", "tcp6")
+            for row in pathlib.Path("/proc/net", table).read_text().splitlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+
+
+def client_descriptors_of(*pids):
+    """The sockets of clients that any of these processes holds."""
+    return tcp_descriptors_of(*pids) - listening_inodes()

@@ -5,6 +5,7 @@ They answer alike, so that one test goes for each of them: GET / with how the se
 GET /files/NAME with a file, and of a PUT they know the SHA-256.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -18,7 +19,7 @@ import pytest
 
 from support.certificates import make_certificate
 from support.processes import Child, LogLinesMax, program
-from support.workspace import Port, wait_until
+from support.workspace import Port, free_port, wait_until
 
 Programs = pathlib.Path(__file__).parent
 # Debian's nginx drops its privileges to another user, and so do the tests' when they have any.
@@ -59,10 +60,13 @@ def start_proxyd(workspace, **configuration):
 
 def reserve_port(workspace):
     """A port that nobody else gets on ::1. Its holder is bound but doesn't listen, so proxyd still can."""
-    holder = workspace.close_at_end(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("::1", 0))
-    return holder.getsockname()[1]
+    while True:
+        holder = workspace.close_at_end(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+        with contextlib.suppress(OSError):
+            port = free_port()
+            holder.bind(("::1", port))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            return port
 
 
 def both_families(workspace, port):

@@ -5,6 +5,7 @@ Tests run at the same time as others, so each has its own address in 127.0.0.0/8
 port on it as everybody else. Waiting is always for something that happens, up to `DeadlineSeconds`.
 """
 
+import collections
 import contextlib
 import getpass
 import ipaddress
@@ -23,6 +24,7 @@ from support.receivers import SiteInbox
 
 Port = 8443
 TestsPerProcessMax = 1024
+ClientPortsMax = 1000  # of the 28,000 that there are
 
 _address_counter = itertools.count(2)
 
@@ -52,6 +54,17 @@ def wait_until(condition, what="the condition"):
     return value
 
 
+def wait_until_equal(look, expected):
+    """The like for two lists; a failure shows what one of them has and the other hasn't."""
+    deadline = time.monotonic() + DeadlineSeconds
+    while (found := look()) != expected:
+        if time.monotonic() > deadline:
+            more, less = (collections.Counter(found) - collections.Counter(expected),
+                          collections.Counter(expected) - collections.Counter(found))
+            raise AssertionError(f"after {DeadlineSeconds} s too many: {list(more)}, missing: {list(less)}")
+        time.sleep(0.002)
+
+
 class Workspace:
     def __init__(self):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="proxyd-"))
@@ -61,6 +74,7 @@ class Workspace:
         self.children = []
         self.clients = []
         self._closables = []
+        self._client_ports = set()  # no two clients in a row have the same, so a log's line is one's own
 
     def site(self, name):
         """The directory of a site; `name` is relative to the workspace ("sites/blog.example.org")."""
@@ -107,7 +121,10 @@ class Workspace:
         return {key: value for key, value in defaults.items() if takes_key(key)}
 
     def connect(self, first_bytes=b"", *, address=None, port=Port, source=None):
-        client = Client(address or self.address, port, source)
+        if len(self._client_ports) == ClientPortsMax:
+            self._client_ports.clear()
+        client = Client(address or self.address, port, source, not_ports=self._client_ports)
+        self._client_ports.add(client.address[1])
         self.clients.append(client)
         client.send(first_bytes)
         return client
