@@ -115,6 +115,11 @@ class Explainer {
                 return;
             }
             name = *parsed;
+        } else if (protocol_ == Protocol::Http2) {
+            trace_.add("name", "", StepOutcome::Refuse,
+                       "each request of HTTP/2 names its host: one without is malformed");
+            reject("http_host_missing");
+            return;
         }
         take(decide_by_hello(
             routes_, {name ? name->view() : "", protocol_, alpn_, source_ ? &*source_ : nullptr},

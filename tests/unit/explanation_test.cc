@@ -166,6 +166,9 @@ TEST_CASE("a name is checked as clients' names are", "[explanation]") {
     CHECK(lines(Fixture().explain({.name = "a..b"})).back() ==
           "name [a..b] refuse: a..b: no name that a client may ask for (name_has_empty_label)");
     CHECK(Fixture().explain({.name = "192.0.2.1"}).reason == "name_is_ip_literal");
+    CHECK(lines(Fixture().explain({.protocol = "h2"})).back() ==
+          "name [] refuse: each request of HTTP/2 names its host: one without is malformed");
+    CHECK(Fixture().explain({.protocol = "h2"}).reason == "http_host_missing");
 }
 
 TEST_CASE("protocols without names are asked by their class only", "[explanation]") {
