@@ -58,9 +58,11 @@ int complain(ExitCode code, std::string_view text) {
 
 int ask_and_show(const Invocation& invocation, Json request,
                  const std::function<void(const Json&)>& show,
-                 const std::function<void(const Json&)>& shown_at_end) {
+                 const std::function<void(const Json&)>& shown_at_end,
+                 std::chrono::seconds wait_time) {
     auto client = Client::connect_to(invocation.control());
     if (!client) return complain(SystemRefused, client.error());
+    client->wait_at_most(wait_time);
     const auto end = ask_once(invocation, *client, request, show);
     if (!end) return end.error();
     if (shown_at_end && !invocation.is_json()) shown_at_end(*end);

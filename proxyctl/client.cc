@@ -16,8 +16,6 @@
 namespace proxyd {
 namespace {
 
-constexpr auto WaitTime = std::chrono::seconds(60);
-
 std::string_view advice(int reason) {
     switch (reason) {
         case ENOENT:
@@ -47,11 +45,12 @@ Result<Client, std::string> Client::connect_to(const std::string& path) {
     if (!file.is_open() || !socket.is_open() || connect_through(socket, file) != 0)
         return Unexpected{fmt::format("{}: {}{}", path, errno_text(errno), advice(errno))};
     Client client(path, std::move(socket));
-    client.wait_at_most(WaitTime);
+    client.wait_at_most(AnswerTime);
     return client;
 }
 
 void Client::wait_at_most(std::chrono::seconds time) {
+    wait_time_ = time;
     const timeval value{time.count(), 0};
     setsockopt(socket_.borrow().number(), SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value));
 }
@@ -91,7 +90,8 @@ Result<std::string, std::string> Client::line() {
         if (size < 0 && errno == EINTR) continue;
         if (size < 0 && errno == EAGAIN)
             return Unexpected{
-                trouble(fmt::format("proxyd says nothing for {} s", WaitTime.count()))};
+                trouble(fmt::format("proxyd has said nothing for {} s: it is stopped, or very busy",
+                                    wait_time_.count()))};
         if (size <= 0) return Unexpected{trouble("proxyd has closed the connection")};
         received_.append(buffer.data(), static_cast<size_t>(size));
     }

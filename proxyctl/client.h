@@ -27,7 +27,8 @@ class Client {
     using Item = std::function<bool(const Json&)>;
     Result<Json, std::string> ask(const Json& request, const Item& item);
 
-    // How long to wait for a line; none: for ever.
+    // How long to wait for a line (default: AnswerTime); none: for ever.
+    static constexpr std::chrono::seconds AnswerTime{10};
     void wait_at_most(std::chrono::seconds time);
 
   private:
@@ -38,6 +39,7 @@ class Client {
 
     std::string path_;
     UniqueFd socket_;
+    std::chrono::seconds wait_time_{};
     std::string received_;
 };
 

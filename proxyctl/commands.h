@@ -27,7 +27,8 @@ int run_site_list(const Invocation& invocation);
 // `shown_at_end` gets the last line of an answer that is fine.
 int ask_and_show(const Invocation& invocation, Json request,
                  const std::function<void(const Json&)>& show,
-                 const std::function<void(const Json&)>& shown_at_end = {});
+                 const std::function<void(const Json&)>& shown_at_end = {},
+                 std::chrono::seconds wait_time = Client::AnswerTime);
 
 // The same for answers that come in pages.
 int ask_for_all_pages(const Invocation& invocation, Json request,

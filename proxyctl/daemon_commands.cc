@@ -11,12 +11,10 @@
 namespace proxyd {
 namespace {
 
-void show_nothing(const Json&) {}
+// A large configuration, new workers, on a busy machine.
+constexpr std::chrono::seconds ChangeTime{120};
 
-int command_and_say(const Invocation& invocation, std::string_view command, std::string_view said) {
-    return ask_and_show(invocation, {{"do", command}}, show_nothing,
-                        [said](const Json&) { fmt::print("{}\n", said); });
-}
+void show_nothing(const Json&) {}
 
 }  // namespace
 
@@ -26,20 +24,25 @@ int run_status(const Invocation& invocation) {
 }
 
 int run_reload(const Invocation& invocation) {
-    return ask_and_show(invocation, {{"do", "reload"}}, show_nothing, [](const Json& end) {
-        fmt::print("The configuration is in force.\n");
-        const auto warnings = end.find("warnings");
-        if (warnings == end.end() || !warnings->is_array()) return;
-        fflush(stdout);
-        for (const Json& warning : *warnings)
-            if (warning.is_string())
-                fmt::print(stderr, "{} (a warning)\n",
-                           printable_text(warning.get_ref<const std::string&>()));
-    });
+    return ask_and_show(
+        invocation, {{"do", "reload"}}, show_nothing,
+        [](const Json& end) {
+            fmt::print("The configuration is in force.\n");
+            const auto warnings = end.find("warnings");
+            if (warnings == end.end() || !warnings->is_array()) return;
+            fflush(stdout);
+            for (const Json& warning : *warnings)
+                if (warning.is_string())
+                    fmt::print(stderr, "{} (a warning)\n",
+                               printable_text(warning.get_ref<const std::string&>()));
+        },
+        ChangeTime);
 }
 
 int run_upgrade(const Invocation& invocation) {
-    return command_and_say(invocation, "upgrade", "The new program has taken over.");
+    return ask_and_show(
+        invocation, {{"do", "upgrade"}}, show_nothing,
+        [](const Json&) { fmt::print("The new program has taken over.\n"); }, ChangeTime);
 }
 
 int run_log_level(const Invocation& invocation) {

@@ -25,6 +25,16 @@ bool is_any(const std::vector<Json>& sockets, std::string_view state) {
     return false;
 }
 
+std::string other_ports_text(const Json& explanation) {
+    std::string text;
+    const auto ports = explanation.find("other_ports");
+    if (ports == explanation.end() || !ports->is_array()) return text;
+    for (const Json& port : *ports)
+        if (port.is_number_unsigned())
+            text += fmt::format("{}{}", text.empty() ? "" : ", ", port.get<uint64_t>());
+    return text;
+}
+
 std::string site_text(const Json& explanation) {
     const auto sockets = objects_at(explanation, "sockets");
     std::string text;
@@ -40,6 +50,10 @@ std::string site_text(const Json& explanation) {
     else
         text +=
             "Nobody listens there now: a client waits, and is rejected if that doesn't change.\n";
+    const std::string others = other_ports_text(explanation);
+    if (!others.empty())
+        text +=
+            fmt::format("The site's live sockets are for port {}: --port asks for that.\n", others);
     return text;
 }
 

@@ -31,6 +31,11 @@ std::string note_on(const Json& socket) {
     return fmt::format("server listens on {}", shown(*listener, "address"));
 }
 
+void add_note(std::string& notes, std::string_view note) {
+    if (!notes.empty()) notes += "; ";
+    notes += note;
+}
+
 std::string waiting_time(const Json& port) {
     return number_at(port, "waiting") == 0 ? "-" : duration_text(number_at(port, "waiting_ms"));
 }
@@ -63,6 +68,10 @@ std::string show_sites(const std::vector<Json>& sites) {
         for (const Json& port : ports) {
             auto rows = socket_rows(port);
             if (rows.empty()) rows.push_back({"-", "-", "-", "no socket for this port"});
+            if (const auto listened = port.find("listened_at");
+                listened != port.end() && *listened == false)
+                add_note(rows.front()[3],
+                         fmt::format("proxyd doesn't listen on port {}", shown(port, "port")));
             for (const auto& row : rows)
                 table.add({shown(site, "site"), shown(port, "port"), row[0], row[1], row[2],
                            shown(port, "waiting"), waiting_time(port), row[3]});

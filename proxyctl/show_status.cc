@@ -38,6 +38,12 @@ std::string reload_text(const Json& reload) {
     return text;
 }
 
+std::string confinement(const Json& status) {
+    const uint64_t landlock = number_at(status, "landlock");
+    return landlock == 0 ? "confined by seccomp (this kernel has no Landlock)"
+                         : fmt::format("confined by seccomp and Landlock {}", landlock);
+}
+
 }  // namespace
 
 std::string show_status(const Json& status) {
@@ -46,7 +52,7 @@ std::string show_status(const Json& status) {
                     shown(status, "pid"), duration_text(number_at(status, "uptime_ms")));
     text += fmt::format("configuration  {}\n", configuration_text(status));
     text += fmt::format("listening on   {}\n", listeners_text(status));
-    text += fmt::format("workers run as {}\n", shown(status, "user"));
+    text += fmt::format("workers run as {}, {}\n", shown(status, "user"), confinement(status));
     text += fmt::format("log level      {}\n", shown(status, "log_level"));
     const auto reload = status.find("last_reload");
     if (reload != status.end() && reload->is_object())

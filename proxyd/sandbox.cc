@@ -56,8 +56,8 @@ Unexpected<std::string> failed(std::string_view what, int number) {
 }
 
 Result<void, std::string> enter_landlock() {
-    const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, QueryVersion);
-    if (version < 1) return {};  // a kernel before 5.13, or one that was told not to
+    const int version = landlock_version();
+    if (version == 0) return {};
     LandlockRuleset rules{file_accesses_of(version), version >= 4 ? BindTcp | ConnectTcp : 0,
                           version >= 6 ? AbstractUnixSockets | Signals : 0};
     const size_t size = version >= 6 ? sizeof(rules) : version >= 4 ? 16 : 8;
@@ -170,6 +170,11 @@ Result<void, std::string> enter_seccomp() {
 }
 
 }  // namespace
+
+int landlock_version() {
+    const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, QueryVersion);
+    return version < 1 ? 0 : static_cast<int>(version);  // before 5.13, or told not to
+}
 
 Result<void, std::string> enter_sandbox(std::span<const int> listening_sockets) {
     if (!IsSanitized)

@@ -20,4 +20,8 @@ namespace proxyd {
 // done with, standard input, which must be /dev/null, is put in its place (dup3(2)).
 Result<void, std::string> enter_sandbox(std::span<const int> listening_sockets = {});
 
+// What this kernel knows of Landlock: the version of its interface, 0 if it has none. From 4 on TCP
+// is confined, from 6 on signals.
+int landlock_version();
+
 }  // namespace proxyd

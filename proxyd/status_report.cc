@@ -71,6 +71,7 @@ Json status_json(const StatusReport& status, Clock::time_point now) {
                 {"configuration_age_ms", age(status.configuration_age)},
                 {"log_level", text_or_null(status.log_level)},
                 {"user", text_or_null(status.user)},
+                {"landlock", status.landlock},
                 {"restarts", status.restarts},
                 {"listeners", Json::array()},
                 {"last_reload", nullptr},

@@ -2,6 +2,7 @@
 //
 // What the supervisor tells of itself and its workers, when it is asked and at the end.
 #include "base/daemon/log.h"
+#include "proxyd/sandbox.h"
 #include "proxyd/supervisor.h"
 
 namespace proxyd {
@@ -43,6 +44,7 @@ StatusReport Supervisor::status_report() {
     status.generation = current_->number;
     status.configuration = &current_->configuration;
     status.user = current_->user.name;
+    status.landlock = landlock_version();
     for (const ListeningAddress& listening : current_->addresses)
         status.listeners.push_back(listening.address);
     for (const auto& worker : workers_.workers()) {

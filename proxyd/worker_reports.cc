@@ -120,6 +120,18 @@ Json route_report(const RouteConfiguration& route) {
     return report;
 }
 
+bool has_live_socket(const Json& port) {
+    return std::ranges::any_of(port["sockets"],
+                               [](const Json& socket) { return socket["state"] == "live"; });
+}
+
+bool is_listened_at(const Configuration& configuration, uint16_t port) {
+    for (const ListenerConfiguration& listener : configuration.listeners)
+        for (const SocketAddress& address : listener.addresses)
+            if (address.port() == port) return true;
+    return false;
+}
+
 bool matches(std::string_view match, std::string_view key, std::string_view site) {
     return match.empty() || key.find(match) != key.npos || site.find(match) != site.npos;
 }
@@ -177,7 +189,10 @@ void WorkerReports::report_sites(const nlohmann::json& request, Json& end) {
             end["next"] = last->directory;
             break;
         }
-        item(site_report(site.directory, looks, site.follows_links, subjects_.sites));
+        Json report = site_report(site.directory, looks, site.follows_links, subjects_.sites);
+        for (Json& port : report["ports"])
+            port["listened_at"] = is_listened_at(configuration, port["port"].get<uint16_t>());
+        item(std::move(report));
         last = &site;
     }
     end["looked"] = looks ? 1 : 0;
@@ -292,8 +307,12 @@ void WorkerReports::report_explanation(const nlohmann::json& request) {
                                       subjects_.sites);
         report["directory"] = site["directory"];
         report["sockets"] = Json::array();
+        report["other_ports"] = Json::array();
         for (const Json& port : site["ports"])
-            if (port["port"] == explanation.port) report.update(port);
+            if (port["port"] == explanation.port)
+                report.update(port);
+            else if (has_live_socket(port))
+                report["other_ports"].push_back(port["port"]);
     }
     item(std::move(report));
 }

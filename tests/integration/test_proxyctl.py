@@ -39,7 +39,7 @@ def test_status(workspace):
     assert status["user"] == pwd.getpwuid(uid).pw_name
     shown = proxyctl(workspace, "status")
     assert shown.returncode == 0
-    assert f"\nworkers run as {status['user']}\n" in shown.stdout
+    assert f"\nworkers run as {status['user']}, confined by seccomp and Landlock {status['landlock']}\n" in shown.stdout
     assert shown.stdout.startswith(f"proxyd {status['version']}, process {proxyd.pid}, up ")
     assert len(shown.stdout.splitlines()) == 9
 
@@ -126,6 +126,30 @@ def test_explain(workspace):
     shown = proxyctl(workspace, "explain", "blog.example.org", "--port", Port)
     assert shown.stdout.splitlines()[-1] == (
         "Nobody listens there now: a client waits, and is rejected if that doesn't change.")
+
+
+def test_sockets_for_a_port_that_nobody_comes_to_are_pointed_out(workspace):
+    start_with_control(workspace, routes={"blog.example.org": str(workspace.site("blog"))})
+    workspace.inbox("blog", "80.sock")
+    site, = objects(workspace, "sites")
+    assert [(port["port"], port["listened_at"]) for port in site["ports"]] == [(80, False)]
+    assert proxyctl(workspace, "sites").stdout.splitlines()[1].endswith("  proxyd doesn't listen on port 80")
+    explanation, = objects(workspace, "explain", "blog.example.org", "--port", Port)
+    assert (explanation["sockets"], explanation["other_ports"]) == ([], [80])
+    shown = proxyctl(workspace, "explain", "blog.example.org", "--port", Port)
+    assert shown.stdout.splitlines()[-1] == "The site's live sockets are for port 80: --port asks for that."
+
+
+def test_a_proxyd_that_is_stopped_does_not_keep_anybody_waiting(workspace):
+    proxyd = start_with_control(workspace)
+    proxyd.signal(signal.SIGSTOP)
+    try:
+        result = proxyctl(workspace, "status")
+    finally:
+        proxyd.signal(signal.SIGCONT)
+    assert result.returncode == 1
+    assert result.stderr == (f"proxyctl: {workspace.path}/control.sock: proxyd has said nothing for 10 s: "
+                             "it is stopped, or very busy\n")
 
 
 def test_events_follow_sessions_reloads_and_workers(workspace):

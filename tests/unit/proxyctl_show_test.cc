@@ -8,7 +8,7 @@ TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
     CHECK(show_status(Json::parse(R"({"version":"0.1.0","pid":4711,"uptime_ms":11520000,
         "configuration":"/etc/proxyd/proxyd.json","configuration_age_ms":720000,"generation":3,
         "routes":12,"sites":"/run/proxyd/sites","listeners":[{"address":"0.0.0.0:443","site":null},
-        {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice","user":"proxyd",
+        {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice","user":"proxyd","landlock":7,
         "last_reload":{"ok":false,"age_ms":5000,"problems":["a:3: x"]},
         "workers":[{"worker":0,"pid":4712,"generation":3,"state":"serving","uptime_ms":720000,
         "sessions":3,"handed_over":1000,"rejected":2,"closed":1,"timed_out":0}]})")) ==
@@ -16,7 +16,7 @@ TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
           "configuration  /etc/proxyd/proxyd.json, loaded 12m00s ago (generation 3), routes: 12, "
           "sites in /run/proxyd/sites\n"
           "listening on   0.0.0.0:443, [::]:25 (site /run/mail)\n"
-          "workers run as proxyd\n"
+          "workers run as proxyd, confined by seccomp and Landlock 7\n"
           "log level      notice\n"
           "last reload    failed 5.0s ago\n"
           "    a:3: x\n"
@@ -34,9 +34,12 @@ TEST_CASE("proxyctl_show: sites", "[proxyctl_show]") {
                 {"file":"443.4-any-443-0.sock","state":"live","queued":2,"server_listens_on":
                  {"address":"0.0.0.0:443"}},
                 {"file":"443.sock","state":"dead","queued":0}]},
-            {"port":80,"waiting":3,"waiting_ms":3210,"sockets":[]}]})"),
+            {"port":80,"waiting":3,"waiting_ms":3210,"listened_at":true,"sockets":[]}]})"),
         Json::parse(R"({"site":"/s/b","directory":{"state":"absent"},"ports":[]})"),
         Json::parse(R"({"site":"/s/c","directory":{"state":"there"},"ports":[]})"),
+        Json::parse(R"({"site":"/s/d","directory":{"state":"there"},"ports":[
+            {"port":81,"waiting":0,"waiting_ms":0,"listened_at":false,"sockets":[
+                {"file":"81.sock","state":"live","queued":0}]}]})"),
     };
     CHECK(
         show_sites(sites) ==
@@ -47,7 +50,24 @@ TEST_CASE("proxyctl_show: sites", "[proxyctl_show]") {
         "/s/a    80  -                     -           -        3   3.2s  no socket for this port\n"
         "/s/b     -  -                     -           -        -      -  there is no such "
         "directory\n"
-        "/s/c     -  -                     -           -        -      -  no socket in it\n");
+        "/s/c     -  -                     -           -        -      -  no socket in it\n"
+        "/s/d    81  81.sock               live        0        0      -  proxyd doesn't listen on "
+        "port 81\n");
+}
+
+TEST_CASE("proxyctl_show: a site whose sockets are for other ports", "[proxyctl_show]") {
+    const std::string text = show_explanation(
+        Json::parse(R"({"verdict":"handed_over","sockets":[],"other_ports":[80,8443]})"));
+    CHECK(text.ends_with(
+        "\nNobody listens there now: a client waits, and is rejected if that doesn't change.\n"
+        "The site's live sockets are for port 80, 8443: --port asks for that.\n"));
+}
+
+TEST_CASE("proxyctl_show: a kernel without Landlock", "[proxyctl_show]") {
+    CHECK(
+        show_status(Json::parse(R"({"user":"proxyd","landlock":0})"))
+            .find("\nworkers run as proxyd, confined by seccomp (this kernel has no Landlock)\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("proxyctl_show: sockets that proxyd may not send to", "[proxyctl_show]") {
