@@ -38,6 +38,15 @@ std::string reload_text(const Json& reload) {
     return text;
 }
 
+std::string uptime_text(const Json& status) {
+    const uint64_t process = number_at(status, "uptime_ms");
+    const uint64_t program =
+        status.contains("program_uptime_ms") ? number_at(status, "program_uptime_ms") : process;
+    std::string text = duration_text(process);
+    if (process > program) text += fmt::format(", upgraded {} ago", duration_text(program));
+    return text;
+}
+
 std::string confinement(const Json& status) {
     const uint64_t landlock = number_at(status, "landlock");
     return landlock == 0 ? "confined by seccomp (this kernel has no Landlock)"
@@ -47,9 +56,8 @@ std::string confinement(const Json& status) {
 }  // namespace
 
 std::string show_status(const Json& status) {
-    std::string text =
-        fmt::format("proxyd {}, process {}, up {}\n", shown(status, "version"),
-                    shown(status, "pid"), duration_text(number_at(status, "uptime_ms")));
+    std::string text = fmt::format("proxyd {}, process {}, up {}\n", shown(status, "version"),
+                                   shown(status, "pid"), uptime_text(status));
     text += fmt::format("configuration  {}\n", configuration_text(status));
     text += fmt::format("listening on   {}\n", listeners_text(status));
     text += fmt::format("workers run as {}, {}\n", shown(status, "user"), confinement(status));

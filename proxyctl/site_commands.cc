@@ -80,6 +80,30 @@ void say_what_next(const std::string& path, const SiteDirectoryOwner& owner) {
             path, user, group);
 }
 
+// The value of the key `sites` in force; nothing: proxyd can't be asked.
+std::optional<std::string> sites_of_proxyd(const Invocation& invocation) {
+    auto client = Client::connect_to(invocation.control());
+    if (!client) return std::nullopt;
+    std::optional<std::string> sites;
+    (void)client->ask({{"do", "status"}}, [&](const Json& status) {
+        sites = text_at(status, "sites");
+        return true;
+    });
+    return sites;
+}
+
+void say_what_leads_there(const Invocation& invocation, const std::string& sites,
+                          const std::string& name) {
+    const auto in_force = sites_of_proxyd(invocation);
+    if (in_force == sites) {
+        fmt::print("\nClients that ask for {} come here unless a route says otherwise.\n", name);
+        return;
+    }
+    fmt::print("\nRoute clients to it, in \"routes\" of proxyd's configuration{}:\n",
+               in_force ? "" : fmt::format(", unless its \"sites\" is \"{}\"", sites));
+    fmt::print("    \"{}\": \"{}/{}\"\n", name, sites, name);
+}
+
 // "" unless a directory is there already.
 std::string how_to_mend(const std::string& path, const SiteDirectoryOwner& owner) {
     struct stat status;
@@ -113,6 +137,7 @@ int run_site_add(const Invocation& invocation) {
     if (!made)
         return complain(SystemRefused, made.error() + how_to_mend(sites + "/" + *name, *owner));
     say_what_next(sites + "/" + *name, *owner);
+    say_what_leads_there(invocation, sites, *name);
     return Fine;
 }
 

@@ -67,6 +67,7 @@ Json status_json(const StatusReport& status, Clock::time_point now) {
     Json out = {{"version", PROXYD_VERSION},
                 {"pid", getpid()},
                 {"uptime_ms", age(status.uptime)},
+                {"program_uptime_ms", age(status.program_uptime)},
                 {"generation", status.generation},
                 {"configuration_age_ms", age(status.configuration_age)},
                 {"log_level", text_or_null(status.log_level)},

@@ -44,7 +44,8 @@ struct StatusReport {
 
     static WorkerCounts counts_from(const ProcessStatistics& statistics);
 
-    Clock::duration uptime{};
+    Clock::duration uptime{};          // of the process
+    Clock::duration program_uptime{};  // shorter than that after an upgrade
     uint64_t generation = 0;
     Clock::duration configuration_age{};
     const Configuration* configuration = nullptr;  // none: before the first one

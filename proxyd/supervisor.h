@@ -97,7 +97,8 @@ class Supervisor final : public WorkerPool::Owner,
 
     const std::string configuration_file_;
     const Program program_;
-    const ServiceState::Time started_at_ = std::chrono::system_clock::now();
+    const ServiceState::Time program_started_at_ = std::chrono::system_clock::now();
+    ServiceState::Time started_at_ = program_started_at_;  // the process: an upgrade keeps it
     bool is_trial_ = false;
     int stop_requests_ = 0;
     int exit_code_ = 0;
@@ -121,7 +122,7 @@ class Supervisor final : public WorkerPool::Owner,
     Tries reloads_;
     Tries upgrades_;
     bool is_last_reload_successful_ = true;
-    ServiceState::Time configured_at_ = started_at_;
+    ServiceState::Time configured_at_ = program_started_at_;
 
     TimerWatcher<&Supervisor::on_task_late> task_late_;
     TimerWatcher<&Supervisor::on_becoming> becoming_;

@@ -38,6 +38,7 @@ StatusReport Supervisor::status_report() {
     using std::chrono::system_clock;
     StatusReport status;
     status.uptime = system_clock::now() - started_at_;
+    status.program_uptime = system_clock::now() - program_started_at_;
     status.configuration_age = system_clock::now() - configured_at_;
     status.restarts = workers_.restart_count();
     if (current_ == nullptr) return status;

@@ -13,6 +13,8 @@
 namespace proxyd {
 namespace {
 
+using std::chrono::microseconds;
+
 // For the event loop to bring what it knows of.
 constexpr auto SignalTime = std::chrono::milliseconds(10);
 
@@ -33,6 +35,8 @@ void Supervisor::adopt(InheritedState& inherited) {
     metrics.text = inherited.metrics_address;
     if (metrics.text.starts_with(UnixPrefix)) metrics.path = metrics.text.substr(UnixPrefix.size());
     current_->metrics_socket = std::move(inherited.metrics_socket);
+    if (inherited.counts.started_at_us > 0)
+        started_at_ = ServiceState::Time(microseconds(inherited.counts.started_at_us));
     reloads_ = {inherited.counts.reloads, inherited.counts.reload_failures};
     upgrades_ = {inherited.counts.upgrades, inherited.counts.upgrade_failures};
     workers_.set_restart_count(inherited.counts.worker_restarts);
@@ -103,18 +107,20 @@ void Supervisor::on_becoming() noexcept {
 }
 
 StateToPass Supervisor::state_to_pass() {
-    StateToPass state{.configuration_text = current_->text,
-                      .addresses = current_->addresses,
-                      .workers = {},
-                      .metrics_address = current_->configuration.metrics.text,
-                      .metrics_socket = std::nullopt,
-                      .control_path = "",
-                      .control_socket = std::nullopt,
-                      .statistics = workers_.statistics().memory(),
-                      .counts = {reloads_.successes, reloads_.failures, upgrades_.successes,
-                                 upgrades_.failures, workers_.restart_count()},
-                      .generation = last_generation_,
-                      .run_number = workers_.last_run_number()};
+    StateToPass state{
+        .configuration_text = current_->text,
+        .addresses = current_->addresses,
+        .workers = {},
+        .metrics_address = current_->configuration.metrics.text,
+        .metrics_socket = std::nullopt,
+        .control_path = "",
+        .control_socket = std::nullopt,
+        .statistics = workers_.statistics().memory(),
+        .counts = {std::chrono::duration_cast<microseconds>(started_at_.time_since_epoch()).count(),
+                   reloads_.successes, reloads_.failures, upgrades_.successes, upgrades_.failures,
+                   workers_.restart_count()},
+        .generation = last_generation_,
+        .run_number = workers_.last_run_number()};
     control_.pass_on(state);
     for (const auto& worker : workers_.workers())
         state.workers.push_back({worker->pid(), worker->index(), worker->identity().statistics_slot,

@@ -75,7 +75,8 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
     if (state.control_socket) out["control_socket"] = state.control_socket->number();
     // A trial can't be the parent of our workers, and counts nothing.
     if (is_trial) return out;
-    out["counts"] = {{"reloads", state.counts.reloads},
+    out["counts"] = {{"started_at_us", state.counts.started_at_us},
+                     {"reloads", state.counts.reloads},
                      {"reload_failures", state.counts.reload_failures},
                      {"upgrades", state.counts.upgrades},
                      {"upgrade_failures", state.counts.upgrade_failures},
@@ -167,8 +168,12 @@ ListeningAddress listening_from(const nlohmann::json& entry) {
 
 TaskCounts counts_from(const nlohmann::json& entry) {
     const auto count = [&](const char* key) { return entry.value(key, uint64_t{0}); };
-    return {count("reloads"), count("reload_failures"), count("upgrades"),
-            count("upgrade_failures"), count("worker_restarts")};
+    return {entry.value("started_at_us", int64_t{0}),
+            count("reloads"),
+            count("reload_failures"),
+            count("upgrades"),
+            count("upgrade_failures"),
+            count("worker_restarts")};
 }
 
 InheritedState state_from(const nlohmann::json& in) {

@@ -29,8 +29,9 @@ struct Program {
     static Program current(int argc, char** argv);
 };
 
-// What main has counted; it goes on over an upgrade.
+// What main has counted, and since when; it goes on over an upgrade.
 struct TaskCounts {
+    int64_t started_at_us = 0;  // when the process was started, since 1970; 0: not known
     uint64_t reloads = 0;
     uint64_t reload_failures = 0;
     uint64_t upgrades = 0;

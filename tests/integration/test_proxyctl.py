@@ -280,9 +280,11 @@ def me():
 
 def test_site_add_makes_a_directory_that_is_a_route_at_once(workspace):
     start_with_control(workspace, sites=str(workspace.sites))
-    result = run("site", "add", "Blog.Example.org", "--owner", me(), "--group", os.getegid(), "--sites", workspace.sites)
+    result = proxyctl(workspace, "site", "add", "Blog.Example.org", "--owner", me(), "--group", os.getegid(),
+                      "--sites", workspace.sites)
     assert (result.returncode, result.stderr) == (0, "")
     directory = workspace.sites / "blog.example.org"
+    assert result.stdout.endswith("\nClients that ask for blog.example.org come here unless a route says otherwise.\n")
     assert result.stdout.startswith(f"{directory} is there: owner ")
     assert f"    proxyrun --site '{directory}' -- COMMAND...\n" in result.stdout
     status = directory.stat()
@@ -299,6 +301,19 @@ def test_site_add_gives_it_to_another_user(workspace):
     assert (result.returncode, result.stderr) == (0, "")
     status = (workspace.sites / "*.example.org").stat()
     assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (65534, 0o2750)
+
+
+def test_site_add_says_which_route_is_needed(workspace):
+    add = ("site", "add", "blog", "--owner", me(), "--group", os.getegid(), "--sites", workspace.sites)
+    line = f'    "blog": "{workspace.sites}/blog"\n'
+    without_proxyd = proxyctl(workspace, *add)
+    assert without_proxyd.stdout.endswith(
+        '\nRoute clients to it, in "routes" of proxyd\'s configuration, unless its "sites" is '
+        f'"{workspace.sites}":\n{line}')
+    (workspace.sites / "blog").rmdir()
+    start_with_control(workspace, sites=str(workspace.site("others")))
+    assert proxyctl(workspace, *add).stdout.endswith(
+        f'\nRoute clients to it, in "routes" of proxyd\'s configuration:\n{line}')
 
 
 def test_site_add_refuses(workspace):

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from support.control import Events, proxyctl
+from support.control import Events, objects, proxyctl
 from support.load import wait_for_workers
 from support.processes import Child, client_descriptors_of, descriptors_of, program, tcp_descriptors_of
 from support.workspace import wait_until
@@ -110,6 +110,12 @@ def test_sessions_in_hand_are_finished_by_the_old_workers(workspace, start, inbo
     assert proxyd.stop()["handed_over"] == 7
 
 
+def process_start_time(workspace):
+    """In seconds since 1970, as text: the process stays the same."""
+    text = proxyctl(workspace, "metrics").stdout
+    return re.search(r"^process_start_time_seconds (\S+)$", text, re.MULTILINE).group(1)
+
+
 def test_counters_go_on(workspace, start, inbox):
     proxyd = start(metrics=f"{workspace.address}:9100")
     serve(workspace, inbox, 5)
@@ -119,7 +125,11 @@ def test_counters_go_on(workspace, start, inbox):
     proxyd.write_configuration()
     upgraded(proxyd)
     serve(workspace, inbox, 3)
+    before = process_start_time(workspace)
     upgraded(proxyd)
+    assert process_start_time(workspace) == before
+    status, = objects(workspace, "status")
+    assert status["uptime_ms"] > status["program_uptime_ms"]
     text = proxyctl(workspace, "metrics").stdout
     assert re.search(r'^proxyd_sessions_total\{.*handed_over.*\} 8$', text, re.MULTILINE), text
     for name, counts in (("reload", (1, 1)), ("upgrade", (2, 0))):

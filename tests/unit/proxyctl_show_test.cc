@@ -6,13 +6,14 @@ using namespace proxyd;
 
 TEST_CASE("proxyctl_show: status", "[proxyctl_show]") {
     CHECK(show_status(Json::parse(R"({"version":"0.1.0","pid":4711,"uptime_ms":11520000,
+        "program_uptime_ms":60000,
         "configuration":"/etc/proxyd/proxyd.json","configuration_age_ms":720000,"generation":3,
         "routes":12,"sites":"/run/proxyd/sites","listeners":[{"address":"0.0.0.0:443","site":null},
         {"address":"[::]:25","site":"/run/mail"}],"log_level":"notice","user":"proxyd","landlock":7,
         "last_reload":{"ok":false,"age_ms":5000,"problems":["a:3: x"]},
         "workers":[{"worker":0,"pid":4712,"generation":3,"state":"serving","uptime_ms":720000,
         "sessions":3,"handed_over":1000,"rejected":2,"closed":1,"timed_out":0}]})")) ==
-          "proxyd 0.1.0, process 4711, up 3h12m\n"
+          "proxyd 0.1.0, process 4711, up 3h12m, upgraded 1m00s ago\n"
           "configuration  /etc/proxyd/proxyd.json, loaded 12m00s ago (generation 3), routes: 12, "
           "sites in /run/proxyd/sites\n"
           "listening on   0.0.0.0:443, [::]:25 (site /run/mail)\n"

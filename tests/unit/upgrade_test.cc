@@ -40,7 +40,7 @@ struct Passing {
         .control_path = "/run/control.sock",
         .control_socket = std::nullopt,
         .statistics = statistics,
-        .counts = {1, 2, 3, 4, 5},
+        .counts = {1795217812625000, 1, 2, 3, 4, 5},
         .generation = 12,
         .run_number = 34};
 
@@ -168,6 +168,7 @@ TEST_CASE_METHOD(Passing, "upgrade: what is passed on is what is taken", "[upgra
     CHECK(in.control_path == "/run/control.sock");
     CHECK_FALSE(in.metrics_socket.is_open());
     CHECK_FALSE(in.control_socket.is_open());
+    CHECK(in.counts.started_at_us == 1795217812625000);
     CHECK(in.counts.reloads == 1);
     CHECK(in.counts.reload_failures == 2);
     CHECK(in.counts.upgrades == 3);
