@@ -3,6 +3,11 @@
 // The first socket of an address is bound without SO_REUSEPORT, which fails if anybody has the
 // address, a second proxyd of the same user included; with it from the beginning, that one would
 // get a share of the clients instead. The flag is set then, and the others are bound with it.
+//
+// SO_REUSEADDR, which alone gets an address that has connections in TIME_WAIT, lets two proxyds
+// that start at once bind it, too, as long as neither listens (measured: both served then). So the
+// first socket is bound without it; where that fails, it is bound with it and listens at once,
+// before SO_REUSEPORT is set: listen(2) looks for others again, and refuses all but the first.
 #include "proxyd/listening_sockets.h"
 
 #include "base/daemon/log.h"
@@ -13,6 +18,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <initializer_list>
 
 namespace proxyd {
 namespace {
@@ -23,25 +29,41 @@ bool set_option(BorrowedFd socket, int level, int option, int value) {
     return setsockopt(socket.number(), level, option, &value, sizeof(value)) == 0;
 }
 
-Result<UniqueFd> bind_socket(const SocketAddress& address, bool is_first) {
+// With these options, of those of SOL_SOCKET.
+Result<UniqueFd> bind_socket(const SocketAddress& address, std::initializer_list<int> options) {
     UniqueFd socket = UniqueFd::adopt(
         ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
     if (!socket.is_open()) return Unexpected{Errno::last()};
+    for (const int option : options)
+        if (!set_option(socket, SOL_SOCKET, option, 1)) return Unexpected{Errno::last()};
     // Each family has its own socket, so that no IPv4 client ever appears as an IPv6 one.
-    if (!set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1) ||
-        (!is_first && !set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1)) ||
-        (address.family() == AF_INET6 && !set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1)) ||
-        bind(socket.borrow().number(), address.kernel_address(), address.kernel_length()) != 0 ||
-        (is_first && !set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1)))
+    if ((address.family() == AF_INET6 && !set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1)) ||
+        bind(socket.borrow().number(), address.kernel_address(), address.kernel_length()) != 0)
         return Unexpected{Errno::last()};
     return socket;
+}
+
+Result<UniqueFd> bind_first_socket(const SocketAddress& address) {
+    Result<UniqueFd> socket = bind_socket(address, {});
+    if (!socket && socket.error().number == EADDRINUSE) {
+        socket = bind_socket(address, {SO_REUSEADDR});
+        if (socket && listen(socket->borrow().number(), Backlog) != 0)
+            return Unexpected{Errno::last()};
+    }
+    if (socket && !set_option(*socket, SOL_SOCKET, SO_REUSEPORT, 1))
+        return Unexpected{Errno::last()};
+    return socket;
+}
+
+Result<UniqueFd> bind_another_socket(const SocketAddress& address) {
+    return bind_socket(address, {SO_REUSEADDR, SO_REUSEPORT});
 }
 
 Result<void> bind_missing(ListeningAddress& listening, size_t count) {
     while (!listening.is_passed && listening.sockets.size() < count) {
         const bool is_first = listening.sockets.empty();
-        Result<UniqueFd> socket =
-            bind_socket(is_first ? listening.requested : listening.address, is_first);
+        Result<UniqueFd> socket = is_first ? bind_first_socket(listening.requested)
+                                           : bind_another_socket(listening.address);
         if (!socket) return Unexpected{socket.error()};
         if (is_first) {
             const auto local = SocketAddress::local_of(*socket);
@@ -122,6 +144,8 @@ Result<void, std::string> start_listening(const Configuration& configuration,
             // Again, for one that listens already: a worker that ran wild may have ended that.
             if (listen(socket->borrow().number(), Backlog) != 0)
                 return Unexpected{refused(listener.place, listening.address, Errno::last())};
+            // Connections have it from here, and those in TIME_WAIT mustn't keep a successor out.
+            set_option(*socket, SOL_SOCKET, SO_REUSEADDR, 1);
         }
         listening.is_listening = true;
     }

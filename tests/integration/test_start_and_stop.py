@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Starting, what the system refuses, and stopping with sessions in hand."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -10,10 +11,11 @@ import subprocess
 
 import pytest
 
-from support.processes import run_proxyd
+from support.processes import program, run_proxyd
 from support.workspace import Port, wait_until
 
 Routes = {"*": "/run/site"}
+Me = pwd.getpwuid(os.geteuid()).pw_name
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
 
 
@@ -46,6 +48,43 @@ def test_a_second_proxyd_on_the_same_port_is_refused(workspace):
     result = run_proxyd("--config", path)
     assert result.returncode == 1 and "Address already in use" in result.stderr
     assert first.process.poll() is None
+
+
+def leave_a_connection_in_time_wait(workspace):
+    """As a proxyd does that served a moment ago: the address can't be had without SO_REUSEADDR then."""
+    def can_be_bound():
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((workspace.address, Port))
+            return True
+
+    while can_be_bound():  # a busy machine keeps no more of them
+        with socket.create_server((workspace.address, Port)) as server, \
+                socket.create_connection((workspace.address, Port)) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("is_restart", [False, True], ids=["fresh", "restart"])
+def test_of_two_proxyds_that_start_at_once_one_gets_the_port(workspace, is_restart):
+    """Neither shares it with the other, whose clients would be served by chance."""
+    if is_restart:
+        leave_a_connection_in_time_wait(workspace)
+    for name in ("first", "second"):
+        (workspace.path / f"{name}.json").write_text(json.dumps({
+            "listen": [f"{workspace.address}:{Port}"], "routes": Routes, "workers": 2, "user": Me,
+            "control": str(workspace.path / f"{name}.sock")}))
+    for _ in range(8):
+        both = [workspace.start(program("proxyd"), "--config", workspace.path / f"{name}.json")
+                for name in ("first", "second")]
+        for proxyd in both:
+            proxyd.wait_for(lambda lines: any(" notice ready: " in line or "in use" in line for line in lines) or None,
+                            "its start or its end")
+        ready = [proxyd for proxyd in both if any(" notice ready: " in line for line in proxyd.lines)]
+        assert len(ready) == 1, [proxyd.lines for proxyd in both]
+        other, = set(both) - set(ready)
+        assert other.wait_for_exit() == 1
+        ready[0].signal(signal.SIGTERM)
+        assert ready[0].wait_for_exit() == 0
 
 
 def test_an_address_that_is_not_ours(workspace):
