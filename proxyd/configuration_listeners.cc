@@ -14,10 +14,10 @@ namespace {
 constexpr std::array<std::string_view, 5> ListenerKeys = {"address", "site", "proxy_protocol",
                                                           "allow", "deny"};
 
-// Whether the kernel would refuse to listen on both. Port 0 is another one each time.
-bool overlap(const SocketAddress& a, const SocketAddress& b) {
-    if (a.family() != b.family() || a.port() != b.port() || a.port() == 0) return false;
-    return a == b || a.is_wildcard() || b.is_wildcard();
+// Port 0 is another one each time. An address of its own beside the wildcard is none of the same:
+// the kernel gives clients to the listener that is named most precisely.
+bool are_the_same(const SocketAddress& a, const SocketAddress& b) {
+    return a.port() != 0 && a == b;
 }
 
 class ListenerReader {
@@ -95,10 +95,16 @@ class ListenerReader {
         if (listener_.addresses.empty())
             reader_.add_error(line, path, "'{}' is no address to listen on, {} is allowed",
                               printable(text), AddressForms);
+        for (const SocketAddress& address : listener_.addresses)
+            if (address.family() == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address.ipv6()))
+                reader_.add_error(line, path,
+                                  "'{}' is an IPv4 address in the form of IPv6, its own form, such "
+                                  "as \"192.0.2.1:443\", is allowed",
+                                  printable(text));
         for (const ListenerConfiguration& other : configuration_.listeners)
             for (const SocketAddress& address : listener_.addresses)
                 if (std::ranges::any_of(other.addresses, [&](const SocketAddress& taken) {
-                        return overlap(address, taken);
+                        return are_the_same(address, taken);
                     })) {
                     reader_.add_error(line, path, "'{}' is taken already by {}", text, other.place);
                     return;

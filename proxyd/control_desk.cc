@@ -2,6 +2,7 @@
 #include "proxyd/control_desk.h"
 
 #include "base/daemon/log.h"
+#include "proxyd/socket_file.h"
 
 #include <fmt/format.h>
 
@@ -43,7 +44,7 @@ ControlDesk::ControlDesk(EventLoop& loop, Owner& owner)
 Problems ControlDesk::open_next(const Configuration& next) {
     give_next_up();
     if (next.control == NoControl || next.control == path_) return {};
-    auto listening = ControlSocket::listen_at(next.control);
+    auto listening = listen_at_socket_file(next.control, SocketFileGroup::Own);
     if (listening) {
         next_listening_ = *std::move(listening);
         next_path_ = next.control;
@@ -65,13 +66,13 @@ void ControlDesk::put_next_in_force(const Configuration& in_force) {
 }
 
 void ControlDesk::give_next_up() {
-    if (next_listening_.is_open()) remove_control_socket(next_path_);
+    if (next_listening_.is_open()) remove_own_socket_file(next_path_);
     next_listening_.close();
     next_path_.clear();
 }
 
 void ControlDesk::close() {
-    if (!path_.empty()) remove_control_socket(path_);
+    if (!path_.empty()) remove_own_socket_file(path_);
     path_.clear();
     socket_.listen_on({});
 }

@@ -73,17 +73,13 @@ class ControlSocket final : public ControlConnection::Owner {
         ~Owner() = default;
     };
 
-    // Listens at `path`, with mode 0660, in the place of a socket that nobody answers at. The error
-    // is what is wrong, without the path: "another proxyd answers there".
-    static Result<UniqueFd, std::string> listen_at(const std::string& path);
-
     ControlSocket(EventLoop& loop, Owner& owner);
     ControlSocket(const ControlSocket&) = delete;
     ControlSocket& operator=(const ControlSocket&) = delete;
     ~ControlSocket();
 
     // From now on clients come in at `listening`, and nowhere else; nowhere at all if it isn't
-    // open. It comes from listen_at, or from the process that was here before.
+    // open. It comes from socket_file.h, or from the process that was here before.
     void listen_on(UniqueFd listening);
 
     // An event, an object as JSON, to all who take events.
@@ -123,9 +119,5 @@ class ControlSocket final : public ControlConnection::Owner {
     TimerWatcher<&ControlSocket::on_pause_over> pause_;  // without descriptors
     BeforeWaitWatcher<&ControlSocket::on_before_wait> before_wait_;
 };
-
-// Takes the socket's file away while it is being listened to, unless another process has put its
-// own there meanwhile.
-void remove_control_socket(const std::string& path);
 
 }  // namespace proxyd

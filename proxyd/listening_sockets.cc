@@ -8,6 +8,9 @@
 // that start at once bind it, too, as long as neither listens (measured: both served then). So the
 // first socket is bound without it; where that fails, it is bound with it and listens at once,
 // before SO_REUSEPORT is set: listen(2) looks for others again, and refuses all but the first.
+//
+// The wildcard beside one of its addresses, or in its place at a reload, would be refused for our
+// own sake. Where we have the port already at another address, it is bound with SO_REUSEPORT.
 #include "proxyd/listening_sockets.h"
 
 #include "base/daemon/log.h"
@@ -59,11 +62,20 @@ Result<UniqueFd> bind_another_socket(const SocketAddress& address) {
     return bind_socket(address, {SO_REUSEADDR, SO_REUSEPORT});
 }
 
-Result<void> bind_missing(ListeningAddress& listening, size_t count) {
+bool overlaps_one_of(const ListeningAddresses& ours, const SocketAddress& address) {
+    return std::ranges::any_of(ours, [&](const ListeningAddress& listening) {
+        const SocketAddress& other = listening.address;
+        return !listening.sockets.empty() && other.family() == address.family() &&
+               other.port() == address.port() && other.is_wildcard() != address.is_wildcard();
+    });
+}
+
+Result<void> bind_missing(ListeningAddress& listening, size_t count, bool is_beside_ours) {
     while (!listening.is_passed && listening.sockets.size() < count) {
         const bool is_first = listening.sockets.empty();
-        Result<UniqueFd> socket = is_first ? bind_first_socket(listening.requested)
-                                           : bind_another_socket(listening.address);
+        const SocketAddress& address = is_first ? listening.requested : listening.address;
+        Result<UniqueFd> socket =
+            is_first && !is_beside_ours ? bind_first_socket(address) : bind_another_socket(address);
         if (!socket) return Unexpected{socket.error()};
         if (is_first) {
             const auto local = SocketAddress::local_of(*socket);
@@ -115,7 +127,9 @@ ListeningAddresses bind_listening_sockets(const Configuration& configuration,
         const ListenerConfiguration& listener = configuration.listeners[i];
         for (const SocketAddress& address : listener.addresses) {
             ListeningAddress listening = take_kept(kept, address, i);
-            const Result<void> bound = bind_missing(listening, configuration.workers);
+            const Result<void> bound =
+                bind_missing(listening, configuration.workers,
+                             overlaps_one_of(kept, address) || overlaps_one_of(all, address));
             if (bound) {
                 all.push_back(std::move(listening));
             } else if (may_be_missing(listener, address, bound.error())) {

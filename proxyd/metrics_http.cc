@@ -3,15 +3,13 @@
 
 #include "base/daemon/log.h"
 #include "proxyd/prometheus_text.h"
+#include "proxyd/socket_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <microhttpd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -26,53 +24,8 @@ constexpr auto ClientTime = std::chrono::seconds(5);
 constexpr auto PauseTime = std::chrono::seconds(1);
 constexpr size_t ConnectionMemoryBytes = 16 * 1024;
 
-sockaddr_un unix_address(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-    return address;
-}
-
-int call_with(int (*call)(int, const sockaddr*, socklen_t), const UniqueFd& socket,
-              const sockaddr_un& address) {
-    return call(socket.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
-                sizeof(address));
-}
-
 UniqueFd make_socket(int family) {
     return UniqueFd::adopt(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-}
-
-bool somebody_listens_at(const std::string& path) {
-    const UniqueFd probe = make_socket(AF_UNIX);
-    return probe.is_open() && (call_with(connect, probe, unix_address(path)) == 0 ||
-                               errno == EAGAIN);  // a full queue is somebody's, too
-}
-
-// Under another name first, so that nobody finds it with another mode, or not at all.
-bool put_in_place(const UniqueFd& socket, const std::string& path) {
-    const size_t slash = path.rfind('/');
-    const std::string temporary = fmt::format("{}/.{}", path.substr(0, slash), getpid());
-    const std::string directory = path.substr(0, slash + 1);
-    struct stat status;
-    if (stat(directory.c_str(), &status) != 0) return false;
-    unlink(temporary.c_str());
-    if (call_with(bind, socket, unix_address(temporary)) != 0) return false;
-    (void)!lchown(temporary.c_str(), static_cast<uid_t>(-1), status.st_gid);  // if we may
-    if (chmod(temporary.c_str(), 0660) == 0 && listen(socket.borrow().number(), Backlog) == 0 &&
-        rename(temporary.c_str(), path.c_str()) == 0)
-        return true;
-    const int error = errno;
-    unlink(temporary.c_str());
-    errno = error;
-    return false;
-}
-
-Result<UniqueFd> bind_unix_socket(const std::string& path) {
-    if (somebody_listens_at(path)) return Unexpected{Errno{EADDRINUSE}};
-    UniqueFd socket = make_socket(AF_UNIX);
-    if (!socket.is_open() || !put_in_place(socket, path)) return Unexpected{Errno::last()};
-    return socket;
 }
 
 Result<UniqueFd> bind_tcp_socket(const SocketAddress& address) {
@@ -103,17 +56,24 @@ MHD_Result answer(MHD_Connection* connection, unsigned status, std::string_view 
 }  // namespace
 
 Result<UniqueFd, std::string> bind_metrics_socket(const MetricsAddress& metrics) {
-    Result<UniqueFd> socket =
-        metrics.path.empty() ? bind_tcp_socket(metrics.address) : bind_unix_socket(metrics.path);
+    const auto refused = [&](std::string_view why) {
+        return Unexpected{
+            fmt::format("{}: cannot listen on {}: {}", metrics.place, metrics.text, why)};
+    };
+    if (!metrics.path.empty()) {
+        auto socket = listen_at_socket_file(metrics.path, SocketFileGroup::OfDirectory);
+        if (!socket) return refused(socket.error());
+        return *std::move(socket);
+    }
+    Result<UniqueFd> socket = bind_tcp_socket(metrics.address);
     if (socket) return *std::move(socket);
     const int why = socket.error().number;
-    return Unexpected{
-        fmt::format("{}: cannot listen on {}: {}{}", metrics.place, metrics.text, errno_text(why),
-                    why == EADDRINUSE && metrics.path.empty() ? " (ss -ltnp tells by whom)" : "")};
+    return refused(
+        fmt::format("{}{}", errno_text(why), why == EADDRINUSE ? " (ss -ltnp tells by whom)" : ""));
 }
 
 void remove_metrics_socket(const MetricsAddress& metrics) {
-    if (!metrics.path.empty()) unlink(metrics.path.c_str());
+    if (!metrics.path.empty()) remove_own_socket_file(metrics.path);
 }
 
 // What the library calls; nothing may be thrown through it.

@@ -25,10 +25,10 @@ struct MHD_Daemon;
 namespace proxyd {
 
 // The error is a whole message, "file:line: metrics: cannot listen on ...". A Unix socket is put in
-// place in one step, with mode 0660 and the group of its directory; a file that nobody listens at
-// is replaced.
+// place in one step, with mode 0660 and the group of its directory; a socket that nobody listens at
+// is replaced, and nothing else.
 Result<UniqueFd, std::string> bind_metrics_socket(const MetricsAddress& metrics);
-// At the end of the service; does nothing for other addresses.
+// At the end of the service, while we listen there still; does nothing for other addresses.
 void remove_metrics_socket(const MetricsAddress& metrics);
 
 class MetricsHttp {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "base/daemon/json.h"
 
+#include <fmt/format.h>
+
 #include <cassert>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -40,6 +42,9 @@ class CountingIterator {
     const char* at_;
     LineCounter* counter_;
 };
+
+// A value is destroyed by recursion, and nobody nests as deep.
+constexpr size_t DepthMax = 64;
 
 // Builds the document from the parser's events (nlohmann's SAX interface).
 class Builder {
@@ -91,6 +96,10 @@ class Builder {
     }
     template <typename Container>
     bool open(Container container) {
+        if (open_.size() == DepthMax) {
+            error_ = {line(), fmt::format("nested deeper than {}", DepthMax)};
+            return false;
+        }
         open_.push_back({std::move(container), line()});
         return true;
     }

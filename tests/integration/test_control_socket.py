@@ -159,7 +159,7 @@ def test_a_socket_that_is_in_use_is_not_taken(workspace, path):
     result = run_proxyd("--config", second)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.splitlines()[-1].endswith(
-        f" control: cannot listen at {path}: another proxyd answers there")
+        f" control: cannot listen at {path}: somebody answers there already")
     assert objects(workspace, "log-level") == [{"level": "notice"}]
 
 

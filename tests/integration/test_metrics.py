@@ -242,20 +242,24 @@ def test_a_stale_socket_is_replaced_and_a_live_one_is_not(workspace, start):
             {"listen": [f"{workspace.address}:{Port}"], "sites": str(workspace.sites), "metrics": f"unix:{path}"}))
         result = run_proxyd("--config", configuration)
         assert (result.returncode, result.stderr) == (
-            1, f"{configuration}:1: metrics: cannot listen on unix:{path}: Address already in use\n")
+            1, f"{configuration}:1: metrics: cannot listen on unix:{path}: somebody answers there already\n")
     start(metrics=f"unix:{path}")
     assert b"\nproxyd_build_info{" in scrape_unix(path)
 
 
 @pytest.mark.parametrize("path, why", [("nowhere/metrics.sock", "No such file or directory"),
-                                       ("", "Is a directory")])
+                                       ("", "something else than a socket is there"),
+                                       ("precious.txt", "something else than a socket is there")])
 def test_where_no_socket_can_be(workspace, path, why):
+    precious = workspace.path / "precious.txt"
+    precious.write_text("mine")
     address = f"unix:{workspace.path}/{path}".rstrip("/")
     configuration = workspace.write_configuration(json.dumps(
         {"listen": [f"{workspace.address}:{Port}"], "sites": str(workspace.sites), "metrics": address}))
     result = run_proxyd("--config", configuration)
     assert (result.returncode, result.stderr) == (
         1, f"{configuration}:1: metrics: cannot listen on {address}: {why}\n")
+    assert precious.read_text() == "mine"
 
 
 def test_an_address_that_is_taken(workspace):

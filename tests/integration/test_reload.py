@@ -14,7 +14,7 @@ from support.control import objects, proxyctl
 from support.load import wait_for_workers
 from support.processes import (IsSanitized, client_descriptors_of, descriptors_of, status_of,
                                tcp_descriptors_of)
-from support.workspace import Port, wait_until
+from support.workspace import Port, free_port, wait_until
 
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
 
@@ -109,6 +109,23 @@ def test_a_listener_is_opened_and_another_one_closed(workspace, start, inbox):
     wait_until_it_listens_no_more(workspace)
     serve(workspace, late, port=Port + 1)
     assert len(tcp_descriptors_of(proxyd.pid)) == 1
+
+
+def test_a_listener_goes_from_one_address_to_all_and_back(workspace, start, inbox):
+    """Both have the same port, so they are in each other's way, and beside each other for a moment."""
+    port = free_port("0.0.0.0")
+    own, other = workspace.inbox("blog", f"{port}.sock"), workspace.inbox("own", f"{port}.sock")
+    wildcard, explicit = f"0.0.0.0:{port}", f"{workspace.address}:{port}"
+    proxyd = start(listen=[explicit])
+    for listen in ([wildcard], [explicit], [wildcard], [wildcard, explicit], [explicit, wildcard], [explicit]):
+        reloaded(proxyd, listen=listen)
+        serve(workspace, own, 5, port=port)
+    assert len(tcp_descriptors_of(proxyd.pid)) == 1
+    reloaded(proxyd, listen=[wildcard, {"address": explicit, "site": str(workspace.site("own"))}])
+    workspace.connect(Get, port=port)
+    other.receive().close()
+    workspace.connect(Get, port=port, address="127.0.0.1")
+    own.receive().close()
 
 
 def test_clients_in_the_queue_of_a_listener_that_goes_are_served(workspace, start, inbox):

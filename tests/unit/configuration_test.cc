@@ -145,8 +145,11 @@ TEST_CASE("configuration: addresses to listen on", "[configuration]") {
     CHECK(listen_error_of("[{\"site\": \"/s\"}]") ==
           std::string("p.json:2: listen[0].address: is missing, \":443\", \"192.0.2.1:443\" or "
                       "\"[2001:db8::1]:443\" is needed"));
-    CHECK(listen_error_of("[\"127.0.0.1:443\", \":443\"]") ==
+    CHECK(listen_error_of("[\":443\", \":443\"]") ==
           "p.json:2: listen[1]: ':443' is taken already by p.json:2: listen[0]");
+    CHECK(listen_error_of("[\"[::ffff:192.0.2.1]:443\"]") ==
+          "p.json:2: listen[0]: '[::ffff:192.0.2.1]:443' is an IPv4 address in the form of IPv6, "
+          "its own form, such as \"192.0.2.1:443\", is allowed");
     CHECK(listen_error_of("[\":443\", \"0.0.0.0:443\"]") ==
           "p.json:2: listen[1]: '0.0.0.0:443' is taken already by p.json:2: listen[0]");
 }

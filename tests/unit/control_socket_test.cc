@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/control_socket.h"
 
+#include "proxyd/socket_file.h"
 #include "tests/support/fd_census.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/catch.h"
@@ -90,7 +91,7 @@ struct Bench {
     Responder responder;
     ControlSocket control{loop, responder};
 
-    Bench() { control.listen_on(*ControlSocket::listen_at(path)); }
+    Bench() { control.listen_on(*listen_at_socket_file(path, SocketFileGroup::Own)); }
 
     void round() { ev_run(loop.libev(), EVRUN_NOWAIT); }
     // All that happens without anybody else's doing.
@@ -356,7 +357,7 @@ TEST_CASE("clients stay when the socket goes to another place", "[control_socket
     Client client(bench.path);
     bench.settle();
     const std::string other = bench.directory.path() / "other.sock";
-    bench.control.listen_on(*ControlSocket::listen_at(other));
+    bench.control.listen_on(*listen_at_socket_file(other, SocketFileGroup::Own));
     client.send("{\"answer\":0}\n");
     CHECK(bench.answer(client) == "{\"ok\":true}\n");
     CHECK_FALSE(Client(bench.path).is_connected());
@@ -388,12 +389,13 @@ TEST_CASE("a socket that nobody answers at is replaced, a live one is not", "[co
     {
         test::TemporaryDirectory directory;
         const std::string path = directory.path() / "control.sock";
-        auto first = ControlSocket::listen_at(path);
+        auto first = listen_at_socket_file(path, SocketFileGroup::Own);
         REQUIRE(first.has_value());
         CHECK(test::is_close_on_exec(*first));
-        CHECK(ControlSocket::listen_at(path).error() == "another proxyd answers there");
+        CHECK(listen_at_socket_file(path, SocketFileGroup::Own).error() ==
+              "somebody answers there already");
         first->close();
-        const auto second = ControlSocket::listen_at(path);
+        const auto second = listen_at_socket_file(path, SocketFileGroup::Own);
         REQUIRE(second.has_value());
         CHECK(Client(path).is_connected());
     }
@@ -404,21 +406,22 @@ TEST_CASE("what keeps the socket from its place is told", "[control_socket]") {
     test::TemporaryDirectory directory;
     const std::string file = directory.path() / "file";
     (void)UniqueFd::adopt(open(file.c_str(), O_CREAT | O_CLOEXEC | O_WRONLY, 0600));
-    CHECK(ControlSocket::listen_at(file).error() == "something else than a socket is there");
-    CHECK(ControlSocket::listen_at(directory.path() / "absent" / "c").error() ==
+    CHECK(listen_at_socket_file(file, SocketFileGroup::Own).error() ==
+          "something else than a socket is there");
+    CHECK(listen_at_socket_file(directory.path() / "absent" / "c", SocketFileGroup::Own).error() ==
           "No such file or directory");
-    CHECK(ControlSocket::listen_at(directory.path() / std::string(200, 'x')).error() ==
-          "the file name is too long");
-    CHECK(ControlSocket::listen_at(file + "/c").error() == "Not a directory");
+    CHECK(listen_at_socket_file(directory.path() / std::string(200, 'x'), SocketFileGroup::Own)
+              .error() == "the file name is too long");
+    CHECK(listen_at_socket_file(file + "/c", SocketFileGroup::Own).error() == "Not a directory");
 }
 
 TEST_CASE("a path longer than a socket's address works", "[control_socket]") {
     test::TemporaryDirectory directory;
     const auto deep = directory.path() / std::string(150, 'd');
     std::filesystem::create_directory(deep);
-    const auto listening = ControlSocket::listen_at(deep / "control.sock");
+    const auto listening = listen_at_socket_file(deep / "control.sock", SocketFileGroup::Own);
     REQUIRE(listening.has_value());
     CHECK(std::filesystem::is_socket(deep / "control.sock"));
-    remove_control_socket(deep / "control.sock");
+    remove_own_socket_file(deep / "control.sock");
     CHECK_FALSE(std::filesystem::exists(deep / "control.sock"));
 }

@@ -78,6 +78,17 @@ TEST_CASE("JSON: a syntax error is told with its line", "[json]") {
     CHECK_FALSE(document.error().text.empty());
 }
 
+TEST_CASE("JSON: what is nested deeply is an error, however deep", "[json]") {
+    const auto nested = [](size_t depth) {
+        return parse_json("\n" + std::string(depth, '[') + std::string(depth, ']'));
+    };
+    CHECK(nested(64).has_value());
+    for (const size_t depth : {size_t{65}, size_t{1'000'000}}) {
+        CHECK(nested(depth).error().line == 2);
+        CHECK(nested(depth).error().text == "nested deeper than 64");
+    }
+}
+
 TEST_CASE("JSON: what is cut short or followed by more is an error", "[json]") {
     CHECK_FALSE(parse_json("").has_value());
     CHECK_FALSE(parse_json("{\"a\": ").has_value());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/control_commands.h"
+#include "proxyd/socket_file.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/catch.h"
 
@@ -19,7 +20,7 @@ namespace {
 class Fixture final : public ControlOperations {
   public:
     Fixture() : client_(UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0))) {
-        socket.listen_on(*ControlSocket::listen_at(path_));
+        socket.listen_on(*listen_at_socket_file(path_, SocketFileGroup::Own));
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         memcpy(address.sun_path, path_.c_str(), path_.size());

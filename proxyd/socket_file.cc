@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// Putting the control socket into its place. It is bound under another name and renamed, so that it
-// is never there with another mode, never there without somebody who answers, and takes the place
-// of one that a crash has left behind in one step.
+// It is bound under another name and renamed, so that it is never there with another mode, never
+// there without somebody who answers, and takes the place of one that a crash has left behind in
+// one step.
+#include "proxyd/socket_file.h"
+
 #include "base/daemon/log.h"
-#include "proxyd/control_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 namespace proxyd {
 namespace {
 
-constexpr mode_t ControlMode = 0660;
+constexpr mode_t Mode = 0660;
 constexpr int Backlog = 64;
 
 struct Place {
@@ -60,20 +61,30 @@ std::string obstacle_at(BorrowedFd directory, const std::string& name, const soc
     const UniqueFd probe = stream_socket();
     if (!probe.is_open()) return std::string(errno_text(errno));
     if (connect(probe.borrow().number(), generic(address), sizeof(address)) == 0 || errno == EAGAIN)
-        return "another proxyd answers there";
+        return "somebody answers there already";
     return errno == ECONNREFUSED ? "" : std::string(errno_text(errno));
 }
 
+// If we may; before its mode lets anybody in.
+void give_to_group_of(BorrowedFd directory, const std::string& name) {
+    struct stat status;
+    if (fstat(directory.number(), &status) == 0)
+        (void)!fchownat(directory.number(), name.c_str(), static_cast<uid_t>(-1), status.st_gid,
+                        AT_SYMLINK_NOFOLLOW);
+}
+
 // Why it can't be had; "" if it is there.
-std::string put_into_place(BorrowedFd listening, BorrowedFd directory, const std::string& name) {
+std::string put_into_place(BorrowedFd listening, BorrowedFd directory, const std::string& name,
+                           SocketFileGroup group) {
     const std::string temporary = fmt::format(".{}.{}", name, getpid());
     const auto address = address_in(directory, temporary);
     if (!address) return "the file name is too long";
     unlinkat(directory.number(), temporary.c_str(), 0);  // of a crash, long ago
     // The mode that the file is born with is the socket's own, less the umask: never too wide.
-    if (fchmod(listening.number(), ControlMode) == 0 &&
+    if (fchmod(listening.number(), Mode) == 0 &&
         bind(listening.number(), generic(*address), sizeof(*address)) == 0) {
-        if (fchmodat(directory.number(), temporary.c_str(), ControlMode, 0) == 0 &&
+        if (group == SocketFileGroup::OfDirectory) give_to_group_of(directory, temporary);
+        if (fchmodat(directory.number(), temporary.c_str(), Mode, 0) == 0 &&
             listen(listening.number(), Backlog) == 0 &&
             renameat(directory.number(), temporary.c_str(), directory.number(), name.c_str()) == 0)
             return "";
@@ -86,7 +97,8 @@ std::string put_into_place(BorrowedFd listening, BorrowedFd directory, const std
 
 }  // namespace
 
-Result<UniqueFd, std::string> ControlSocket::listen_at(const std::string& path) {
+Result<UniqueFd, std::string> listen_at_socket_file(const std::string& path,
+                                                    SocketFileGroup group) {
     const Place place = place_of(path);
     const UniqueFd directory =
         UniqueFd::adopt(open(place.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -96,14 +108,14 @@ Result<UniqueFd, std::string> ControlSocket::listen_at(const std::string& path) 
     std::string problem = obstacle_at(directory, place.name, *address);
     UniqueFd listening = stream_socket();
     if (problem.empty() && !listening.is_open()) problem = errno_text(errno);
-    if (problem.empty()) problem = put_into_place(listening, directory, place.name);
+    if (problem.empty()) problem = put_into_place(listening, directory, place.name, group);
     if (!problem.empty()) return Unexpected{problem};
     return listening;
 }
 
 // A socket doesn't know the inode of its file; but that it is ours who answers there can be asked:
 // the peer of a connection to it is this process.
-void remove_control_socket(const std::string& path) {
+void remove_own_socket_file(const std::string& path) {
     const Place place = place_of(path);
     const UniqueFd directory =
         UniqueFd::adopt(open(place.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
