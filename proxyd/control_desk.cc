@@ -87,6 +87,10 @@ void ControlDesk::pass_on(StateToPass& state) const {
         if (const auto client = reply.client()) state.control_clients.push_back(*client);
 }
 
+void ControlDesk::leave_alone(const std::string& path) {
+    path_ = path;
+}
+
 void ControlDesk::adopt(InheritedState& inherited) {
     path_ = inherited.control_path;
     socket_.listen_on(std::move(inherited.control_socket));

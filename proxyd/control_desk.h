@@ -51,6 +51,8 @@ class ControlDesk final : public ControlOperations {
     // An upgrade, in the old and in the new program.
     void pass_on(StateToPass& state) const;
     void adopt(InheritedState& inherited);
+    // In a trial: what lies at that path is somebody else's.
+    void leave_alone(const std::string& path);
 
     // What a worker has said; main believes no more of it than it must.
     void on_worker_message(const WorkerProcess& worker, const nlohmann::json& message);

@@ -70,8 +70,12 @@ int Supervisor::run(std::optional<InheritedState> inherited, ListeningAddresses 
     }
     if (task_ == Task::None && current_ == nullptr) return exit_code_;
     loop_.run();
-    if (!is_trial_) control_.close();
-    if (is_trial_ && next_ != nullptr) remove_next_metrics_socket();
+    if (!is_trial_) {
+        control_.close();
+    } else if (next_ != nullptr) {
+        control_.give_next_up();
+        remove_next_metrics_socket();
+    }
     if (current_ != nullptr && !is_trial_) log_summary();
     return exit_code_;
 }
@@ -109,9 +113,8 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
     if (!next) return give_next_up(next.error());
     next_ = *std::move(next);
     if (task == Task::Start) set_log_level(next_->configuration.log_level);
-    if (!is_trial_)
-        if (const Problems problems = control_.open_next(next_->configuration); !problems.empty())
-            return give_next_up(problems);
+    if (const Problems problems = control_.open_next(next_->configuration); !problems.empty())
+        return give_next_up(problems);
     task_late_.start(TaskTimeMax);
     if (const auto started = workers_.start(*next_); !started)
         give_next_up(
@@ -140,6 +143,7 @@ void Supervisor::put_next_in_force() {
     const bool is_root_by_default = geteuid() == 0 && next_->configuration.user.empty();
     const bool is_same_user = current_->user.name == next_->user.name;
     current_ = std::move(next_);
+    text_to_fall_back_to_.reset();
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
     set_log_level(current_->configuration.log_level);
@@ -163,7 +167,7 @@ void Supervisor::on_earlier_let_go() {
 
 void Supervisor::on_settled() noexcept {
     settled_.stop();
-    finish_task({});
+    finish_task(std::exchange(upgrade_problems_, {}));
 }
 
 std::vector<std::string> Supervisor::warnings() {
@@ -193,7 +197,10 @@ void Supervisor::give_next_up(Problems problems) {
         remove_next_metrics_socket();
         next_.reset();
     }
-    finish_task(problems);
+    if (text_to_fall_back_to_ && stop_requests_ == 0) return fall_back(std::move(problems));
+    Problems all = std::exchange(upgrade_problems_, {});
+    all.insert(all.end(), problems.begin(), problems.end());
+    finish_task(all);
 }
 
 void Supervisor::remove_next_metrics_socket() {

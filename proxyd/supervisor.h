@@ -89,6 +89,7 @@ class Supervisor final : public WorkerPool::Owner,
     void adopt(InheritedState& inherited);
     void begin_upgrade();
     void on_trial_end(int status);
+    void fall_back(Problems problems);
     void on_becoming() noexcept;
     StateToPass state_to_pass();
 
@@ -118,6 +119,11 @@ class Supervisor final : public WorkerPool::Owner,
     // What was asked for while a task was at work.
     std::vector<Done> reload_next_;
     std::vector<Done> upgrade_next_;
+
+    std::string upgrade_text_;  // the configuration that the new program is to put in force
+    // Only until a configuration is in force after an upgrade.
+    std::optional<std::string> text_to_fall_back_to_;
+    Problems upgrade_problems_;  // why it fell back
 
     Tries reloads_;
     Tries upgrades_;

@@ -30,7 +30,8 @@ void Supervisor::adopt(InheritedState& inherited) {
     current_ = std::make_unique<Generation>();
     current_->number = last_generation_ = inherited.generation;
     current_->addresses = std::move(inherited.addresses);
-    current_->text = inherited.configuration_text;
+    current_->text = inherited.text_in_force;
+    if (!is_trial_) text_to_fall_back_to_ = inherited.text_in_force;
     MetricsAddress& metrics = current_->configuration.metrics;
     metrics.text = inherited.metrics_address;
     if (metrics.text.starts_with(UnixPrefix)) metrics.path = metrics.text.substr(UnixPrefix.size());
@@ -42,7 +43,10 @@ void Supervisor::adopt(InheritedState& inherited) {
     workers_.set_restart_count(inherited.counts.worker_restarts);
     workers_.set_last_run_number(inherited.run_number);
     workers_.adopt(std::move(inherited.workers), current_->number);
-    if (!is_trial_) control_.adopt(inherited);
+    if (is_trial_)
+        control_.leave_alone(inherited.control_path);
+    else
+        control_.adopt(inherited);
 }
 
 void Supervisor::upgrade(Done done) {
@@ -63,13 +67,21 @@ void Supervisor::begin_upgrade() {
     service_.busy("upgrading");
     Result<std::string, Problems> text = read_configuration_text(configuration_file_);
     if (!text) return finish_task(text.error());
-    current_->text = *std::move(text);  // the trial and the new program are to read the same
+    upgrade_text_ = *std::move(text);  // the trial and the new program are to read the same
     Result<Trial> trial = start_trial(program_, state_to_pass());
     if (!trial)
         return finish_task(
             {fmt::format("cannot try {}: {}", program_.path, errno_text(trial.error().number))});
     trial_ = *std::move(trial);
     task_late_.start(TaskTimeMax);
+}
+
+// What the trial could do failed now; but nobody can go back to the program of before.
+void Supervisor::fall_back(Problems problems) {
+    upgrade_problems_ = std::move(problems);
+    upgrade_problems_.emplace_back(
+        "the program is the new one already, and goes on with the configuration of before");
+    begin(Task::Upgrade, *std::exchange(text_to_fall_back_to_, std::nullopt));
 }
 
 void Supervisor::on_trial_end(int status) {
@@ -108,7 +120,8 @@ void Supervisor::on_becoming() noexcept {
 
 StateToPass Supervisor::state_to_pass() {
     StateToPass state{
-        .configuration_text = current_->text,
+        .configuration_text = upgrade_text_,
+        .text_in_force = current_->text,
         .addresses = current_->addresses,
         .workers = {},
         .metrics_address = current_->configuration.metrics.text,

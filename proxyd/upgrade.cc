@@ -57,6 +57,7 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
     nlohmann::json out = {{"version", StateVersion},
                           {"is_trial", is_trial},
                           {"configuration", state.configuration_text},
+                          {"in_force", state.text_in_force},
                           {"generation", state.generation},
                           {"run_number", state.run_number},
                           {"listening", nlohmann::json::array()},
@@ -180,6 +181,7 @@ InheritedState state_from(const nlohmann::json& in) {
     InheritedState state;
     state.is_trial = in.at("is_trial");
     state.configuration_text = in.at("configuration");
+    state.text_in_force = in.value("in_force", state.configuration_text);
     state.generation = in.at("generation");
     state.run_number = in.at("run_number");
     state.statistics = adopt_descriptor(in, "statistics");

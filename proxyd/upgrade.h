@@ -49,7 +49,8 @@ struct InheritedWorker {
 
 struct InheritedState {
     bool is_trial = false;
-    std::string configuration_text;
+    std::string configuration_text;  // to put in force
+    std::string text_in_force;       // for the new program, too, if that fails
     ListeningAddresses addresses;
     std::vector<InheritedWorker> workers;
     std::string metrics_address;  // as configured
@@ -68,6 +69,7 @@ struct InheritedState {
 // What is passed on; borrows everything.
 struct StateToPass {
     const std::string& configuration_text;
+    const std::string& text_in_force;
     const ListeningAddresses& addresses;
     struct Worker {
         pid_t pid;

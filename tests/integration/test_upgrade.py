@@ -297,6 +297,48 @@ def test_a_wrong_configuration_is_told(workspace, start, inbox):
     upgraded(proxyd)
 
 
+def test_a_control_socket_that_can_not_be_had_is_found_by_the_trial(workspace, start, inbox):
+    proxyd = start()
+    path, control = proxyd.configuration_path, workspace.path / "nowhere" / "control.sock"
+    path.write_text(json.dumps({**proxyd.configuration, "control": str(control)}))
+    assert_fails(workspace, proxyd, inbox, [f"{path}:1: control: cannot listen at {control}: No such file or directory",
+                                            f"the trial of {workspace.path}/proxyd ended with exit code 1"])
+
+
+@pytest.mark.parametrize("mends", [True, False], ids=["its successor works", "nothing works"])
+def test_what_fails_only_after_the_trial_leaves_the_configuration_of_before(workspace, start, inbox, mends):
+    """The program is the new one then, and can't be left again: it goes on as the one before did."""
+    proxyd = start(workers=2, access_log=str(workspace.site("old") / "log"))
+    old_workers, pid = proxyd.workers(), proxyd.pid
+    tried, new = workspace.path / "tried", workspace.site("new")
+    gone = f"{new}" if mends else f"{new} {workspace.site('old')}"
+    replace_by_script(workspace, f"""#!/bin/sh
+if [ -e {tried} ]; then rm -r {gone}; else touch {tried}; fi
+exec {program("proxyd")} "$@"
+""")
+    path = proxyd.configuration_path
+    good = path.read_text()
+    path.write_text(json.dumps({**proxyd.configuration, "access_log": str(new / "log"), "sessions_max": 7}))
+    result = proxyctl(workspace, "upgrade")
+    problems = [f"{path}:1: access_log: cannot open {new}/log: No such file or directory",
+                "the program is the new one already, and goes on with the configuration of before"]
+    if not mends:
+        line = next(n for n, text in enumerate(good.splitlines(), 1) if '"access_log"' in text)
+        problems.append(f"{path}:{line}: access_log: cannot open {workspace.path}/old/log: No such file or directory")
+    assert result.stderr.splitlines() == ["proxyctl: upgrade failed, everything goes on as before", *problems]
+    assert (result.returncode, proxyd.pid) == (1, pid)
+    serve(workspace, inbox, 5)
+    if not mends:
+        workspace.site("old")
+        path.write_text(good)
+        assert proxyctl(workspace, "reload").returncode == 0
+    wait_for_workers(proxyd, 2, without=old_workers)
+    for worker in proxyd.workers():
+        os.kill(worker, signal.SIGKILL)
+    wait_for_workers(proxyd, 2, without=old_workers)
+    serve(workspace, inbox, 5)
+
+
 def test_a_failure_leaves_no_socket_of_metrics_behind(workspace, start, inbox):
     proxyd = start()
     metrics = workspace.path / "metrics.sock"

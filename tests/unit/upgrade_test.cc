@@ -31,8 +31,10 @@ struct Passing {
     std::pair<UniqueFd, UniqueFd> channel = make_pair();
     UniqueFd statistics = UniqueFd::adopt(memfd_create("statistics", MFD_CLOEXEC));
     std::string text = "{ a text \xc3\xa4 }";
+    std::string text_in_force = "{\"in\": \"force\"}";
     StateToPass state{
         .configuration_text = text,
+        .text_in_force = text_in_force,
         .addresses = addresses,
         .workers = {{4711, 1, 7, channel.first}, {4712, 0, std::nullopt, channel.second, true}},
         .metrics_address = "unix:/run/metrics.sock",
@@ -162,6 +164,7 @@ TEST_CASE_METHOD(Passing, "upgrade: what is passed on is what is taken", "[upgra
     const InheritedState& in = **inherited;
     CHECK_FALSE(in.is_trial);
     CHECK(in.configuration_text == text);
+    CHECK(in.text_in_force == "{\"in\": \"force\"}");
     CHECK(in.generation == 12);
     CHECK(in.run_number == 34);
     CHECK(in.metrics_address == "unix:/run/metrics.sock");
