@@ -7,6 +7,7 @@
 #include "base/handoff/site_socket.h"
 #include "base/posix/directory.h"
 #include "proxyd/session.h"
+#include "proxyd/site_directory_view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -202,7 +203,7 @@ void Site::read_directory() {
                                                        Clock::duration::zero(), SettlingTime);
         // Watched before it is read; when watches have run out it is read for every client.
         if (!subscription_.start(directory)) subscription_.stop();
-        for_each_entry(directory, [&](const char* file_name, unsigned char) {
+        const auto take = [&](const char* file_name, unsigned char) {
             const auto name = SiteSocketName::parse(file_name);
             if (!name || name->port != port_) return;
             if (senders.size() == SocketsMax) {
@@ -210,7 +211,8 @@ void Site::read_directory() {
                 return;
             }
             connect_to(directory, file_name, name->instance, senders);
-        });
+        };
+        if (!for_each_entry(directory, take, SiteEntriesMax)) tell_of_too_many_files();
     } else if (errno == EMFILE || errno == ENFILE) {
         tell_of_missing_descriptors();
         needs_reading_ = true;
@@ -229,6 +231,12 @@ void Site::tell_of_too_many_sockets() {
     if (!std::exchange(has_told_of_too_many_, true))
         log_warning("site {} has more than {} live sockets for port {}: the others are left out",
                     directory_, SocketsMax, port_);
+}
+
+void Site::tell_of_too_many_files() {
+    if (!std::exchange(has_told_of_too_many_files_, true))
+        log_warning("site {} has more than {} files: the others are not looked at", directory_,
+                    SiteEntriesMax);
 }
 
 // The other sites suffer from it, so it is told, but not for each client.

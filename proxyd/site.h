@@ -81,6 +81,7 @@ class Site {
     void connect_to(BorrowedFd directory, const char* file_name, std::string_view instance,
                     std::vector<std::unique_ptr<Sender>>& senders);
     void tell_of_too_many_sockets();
+    void tell_of_too_many_files();
     void tell_of_missing_descriptors();
     void on_directory_change();
     void on_retry() noexcept;
@@ -100,6 +101,7 @@ class Site {
     bool needs_reading_ = true;
     bool has_told_of_world_writable_ = false;
     bool has_told_of_too_many_ = false;
+    bool has_told_of_too_many_files_ = false;
     Clock::time_point tells_of_descriptors_from_{};
     dev_t device_ = 0;
     ino_t inode_ = 0;

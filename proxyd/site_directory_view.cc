@@ -43,13 +43,17 @@ SiteDirectoryView SiteDirectoryView::look(const std::string& path, bool follows_
     view.mode = status.st_mode & 07777;
     view.owner = status.st_uid;
     view.group = status.st_gid;
-    for_each_entry(directory, [&](const char* file_name, unsigned char) {
-        const auto name = SiteSocketName::parse(file_name);
-        if (!name || view.sockets.size() >= sockets_max) return;
-        if (fstatat(directory.borrow().number(), file_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISSOCK(status.st_mode))
-            view.sockets.push_back(look_at_socket(directory, file_name, *name, status));
-    });
+    for_each_entry(
+        directory,
+        [&](const char* file_name, unsigned char) {
+            const auto name = SiteSocketName::parse(file_name);
+            if (!name || view.sockets.size() >= sockets_max) return;
+            if (fstatat(directory.borrow().number(), file_name, &status, AT_SYMLINK_NOFOLLOW) ==
+                    0 &&
+                S_ISSOCK(status.st_mode))
+                view.sockets.push_back(look_at_socket(directory, file_name, *name, status));
+        },
+        SiteEntriesMax);
     std::ranges::sort(view.sockets, {}, [](const SiteSocketView& socket) {
         return std::tie(socket.port, socket.file_name);
     });

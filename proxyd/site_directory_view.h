@@ -26,6 +26,10 @@ struct SiteSocketView {
     gid_t group = 0;
 };
 
+// Of a site directory no more is looked at: its owner may fill it, and everybody waits for the
+// look.
+inline constexpr size_t SiteEntriesMax = 1000;
+
 struct SiteDirectoryView {
     int error = 0;  // errno of a directory that can't be opened
     mode_t mode = 0;
@@ -33,7 +37,7 @@ struct SiteDirectoryView {
     gid_t group = 0;
     std::vector<SiteSocketView> sockets;  // by port and file name
 
-    // At most `sockets_max` of them.
+    // At most `sockets_max` of them, among the first SiteEntriesMax files.
     static SiteDirectoryView look(const std::string& path, bool follows_links, size_t sockets_max);
 };
 

@@ -9,24 +9,36 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <string_view>
 
 namespace proxyd {
 
-// Calls `each(name, type)` for all entries but "." and ".."; `type` as readdir(3) has it. A
-// directory that can't be read has no entries.
+// Calls `each(name, type)` for all entries but "." and "..", up to so many; `type` as readdir(3)
+// has it. Says whether these were all. A directory that can't be read has no entries.
 template <typename Each>
-void for_each_entry(BorrowedFd directory, Each each) {
+bool for_each_entry(BorrowedFd directory, Each each, size_t entries_max = SIZE_MAX) {
     // A description of its own: the position in the directory belongs to it.
     const int fd = openat(directory.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
+    if (fd < 0) return true;
     DIR* const stream = fdopendir(fd);
-    if (stream == nullptr) return (void)close(fd);
+    if (stream == nullptr) {
+        close(fd);
+        return true;
+    }
+    size_t left = entries_max;
+    bool is_whole = true;
     while (const dirent* entry = readdir(stream)) {
         const std::string_view name = entry->d_name;
-        if (name != "." && name != "..") each(entry->d_name, entry->d_type);
+        if (name == "." || name == "..") continue;
+        if (left-- == 0) {
+            is_whole = false;
+            break;
+        }
+        each(entry->d_name, entry->d_type);
     }
     closedir(stream);
+    return is_whole;
 }
 
 // Whether it is a directory itself, not a link to one.

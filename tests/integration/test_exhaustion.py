@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+from support.counting import system_calls_of
 from support.load import Load, kill_with_sessions, summary, wait_for_workers
 from support.machine_trouble import SmallDisk, SteppedClock
 from support.processes import IsSanitized, parse_access_line, status_of, takes_key
@@ -236,3 +237,25 @@ def test_a_clock_that_steps_changes_no_deadline(workspace, seconds):
         assert " notice reloaded: " in proxyd.reload()
         os.kill(wait_for_workers(proxyd, 1)[0], signal.SIGKILL)
         serve(workspace)
+
+
+# --- a site directory that is full ------------------------------------------------------------------
+
+
+def test_a_site_directory_with_very_many_files_costs_the_other_sites_nothing(workspace):
+    """Its owner may fill it; whoever waits for that site has it looked at again and again."""
+    full, good = workspace.site("full"), workspace.inbox("good")
+    for number in range(20_000):
+        (full / f"{Port}.{number}.sock").touch()
+    proxyd = workspace.start_proxyd(wait_for_site="3s", routes={
+        "full.example.org": str(full), "good.example.org": str(workspace.site("good"))})
+    waiting = [workspace.connect(b"GET / HTTP/1.1\r\nHost: full.example.org\r\n\r\n") for _ in range(3)]
+    proxyd.wait_for_line(f" warning site {full} has more than 1000 files: the others are not looked at$")
+    for _ in range(50):
+        workspace.connect(b"GET / HTTP/1.1\r\nHost: good.example.org\r\n\r\n")
+        good.receive().close()
+    with system_calls_of(proxyd.serving_pid()) as calls:
+        for client in waiting:
+            assert b" 503 " in client.read_to_end()
+    assert calls["openat"] <= 1100 * calls["getdents64"], calls  # of each look at the directory
+    assert len([line for line in proxyd.lines if "more than 1000 files" in line]) == 1
