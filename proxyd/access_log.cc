@@ -134,10 +134,9 @@ void AccessLog::flush() {
 
 void AccessLog::flush_lines() {
     std::string_view rest = pending_;
-    while (!rest.empty() && (is_file_ || takes_bytes_now(file_))) {
+    while (!rest.empty()) {
         const std::string_view piece = is_file_ ? rest : next_piece(rest);
-        const ssize_t written =
-            end_torn_line() ? write(file_.borrow().number(), piece.data(), piece.size()) : -1;
+        const ssize_t written = end_torn_line() ? write_some(piece) : -1;
         if (written > 0) {
             begins_torn_ = piece[static_cast<size_t>(written) - 1] != '\n';
             rest.remove_prefix(static_cast<size_t>(written));
@@ -156,9 +155,14 @@ void AccessLog::flush_lines() {
     pending_.erase(0, pending_.size() - rest.size());
 }
 
+ssize_t AccessLog::write_some(std::string_view bytes) {
+    return is_file_ ? write(file_.borrow().number(), bytes.data(), bytes.size())
+                    : write_without_waiting(file_, bytes);
+}
+
 // A disk that was full has cut a line: what comes now must not become part of it.
 bool AccessLog::end_torn_line() {
-    if (file_is_torn_ && write(file_.borrow().number(), "\n", 1) == 1) file_is_torn_ = false;
+    if (file_is_torn_ && write_some("\n") == 1) file_is_torn_ = false;
     return !file_is_torn_;
 }
 

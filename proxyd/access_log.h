@@ -70,6 +70,7 @@ class AccessLog {
     void append(const AccessRecord& record);
     void flush_lines();
     bool end_torn_line();
+    ssize_t write_some(std::string_view bytes);
     void flush_journal();
     void lose_lines(uint64_t lines);
     void on_trouble(int error);

@@ -43,6 +43,9 @@ Wording wording_of(Refusal refusal) {
         case Refusal::Limit:
             return {InternalError, ServiceNotAvailable, "503 Service Unavailable",
                     "too many connections"};
+        case Refusal::Stopping:
+            return {InternalError, ServiceNotAvailable, "503 Service Unavailable",
+                    "this proxy stops"};
         case Refusal::Malformed:
             return {DecodeError, SshProtocolError, "400 Bad Request",
                     "this request can't be understood"};

@@ -18,6 +18,7 @@ enum class Refusal {
     NoRoute,      // unrecognized_name; 421
     SiteTrouble,  // internal_error; 503
     Limit,        // internal_error; 503
+    Stopping,     // internal_error; 503
     Malformed,    // decode_error; 400
     Address,      // an IP address instead of a name: decode_error; 400
     Forbidden,    // access_denied; 403

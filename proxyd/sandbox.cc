@@ -98,7 +98,7 @@ constexpr int AllowedCalls[] = {
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(getdents64), SCMP_SYS(lseek),
     SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch),
     // Logs, the channel to main, inotify's events, libev's wake-ups.
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev),
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwritev2),
     // Memory.
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
     // Signals, and the end: abort(3) sends itself SIGABRT.

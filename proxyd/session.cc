@@ -34,6 +34,8 @@ std::string_view outcome_word(HandoffOutcome outcome) {
             return "";
         case HandoffOutcome::Full:
             return "site_full";
+        case HandoffOutcome::InFlight:
+            return "handoffs_in_flight";
         case HandoffOutcome::WrongFamily:
             return "site_wrong_family";
         case HandoffOutcome::NotPermitted:
@@ -138,8 +140,8 @@ Session::Progress Session::on_site_room() {
     return try_site(*site_);
 }
 
-void Session::give_up(std::string_view reason) {
-    if (state_ != State::Refusing) (void)refuse(Refusal::Limit, reason);
+void Session::give_up(Refusal refusal, std::string_view reason) {
+    if (state_ != State::Refusing) (void)refuse(refusal, reason);
 }
 
 // The header alone is taken from the socket: whoever gets it begins at the client's own bytes.

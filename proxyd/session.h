@@ -82,7 +82,7 @@ class Session : public IntrusiveHook {
     [[nodiscard]] Progress on_client_event(uint32_t epoll_events);
     [[nodiscard]] Progress on_site_room();
     // Rejects it at once, to make room or to stop; nothing is waited for any more.
-    void give_up(std::string_view reason);
+    void give_up(Refusal refusal, std::string_view reason);
 
     // For reports; the views live as long as the session stays as it is.
     struct Snapshot {

@@ -26,6 +26,10 @@ constexpr auto RetryInterval = std::chrono::milliseconds(250);
 constexpr size_t SocketsMax = 64;
 constexpr auto TellingInterval = std::chrono::seconds(10);
 
+// A directory whose owner fills and changes it takes no more of a worker's time than one part in so
+// many: after a look that was long there is a pause.
+constexpr int LooksShare = 10;
+
 // How long after a change in the directory its server may still be making sockets.
 constexpr auto SettlingTime = RetryInterval;
 
@@ -107,6 +111,11 @@ HandoffOutcome Site::hand_over(BorrowedFd connection, Bytes payload, sa_family_t
         // Successors may be there already, before their event; and those of the wrong family, which
         // were not tried, may have died too: connecting anew tells. (One whose queue is full is
         // watched, and tells by itself.)
+        if (Clock::now() < looks_from_) {
+            // Who may be there already is seen a moment later.
+            const bool has_changed = std::exchange(needs_reading_, true);
+            return has_changed ? HandoffOutcome::Refused : outcome;
+        }
         std::erase_if(senders_, [](const auto& sender) { return !sender->is_full(); });
         read_directory();
         outcome = offer(connection, payload, client_family);
@@ -142,10 +151,14 @@ HandoffOutcome Site::offer(BorrowedFd connection, Bytes payload, sa_family_t fam
             case EAGAIN:
                 sender.wait_for_room();
                 [[fallthrough]];
-            case ETOOMANYREFS:  // the kernel counts descriptors in flight per user: soon fewer
             case ENOBUFS:
             case ENOMEM:
                 outcome = better(outcome, HandoffOutcome::Full);
+                next_sender_++;
+                break;
+            case ETOOMANYREFS:
+                tell_of_handoffs_in_flight();
+                outcome = better(outcome, HandoffOutcome::InFlight);
                 next_sender_++;
                 break;
             default:  // ECONNREFUSED, EPIPE: this one is dead, and the next has its place
@@ -170,7 +183,7 @@ void Site::read_directory_if_needed() {
     }
     // While clients wait, an event or the retry timer says when to read an empty site again.
     if (senders_.empty() && !needs_reading_ && waiting_count() > 0) return;
-    read_directory();
+    if (Clock::now() >= looks_from_) read_directory();
 }
 
 bool Site::directory_was_replaced() const {
@@ -187,8 +200,15 @@ UniqueFd Site::open_directory() const {
 }
 
 void Site::read_directory() {
+    const Clock::time_point begin = Clock::now();
+    read_directory_now(begin);
+    const Clock::time_point end = Clock::now();
+    looks_from_ = end + (LooksShare - 1) * (end - begin);
+}
+
+void Site::read_directory_now(Clock::time_point now) {
     needs_reading_ = false;
-    looked_at_path_ = Clock::now();
+    looked_at_path_ = now;
     std::vector<std::unique_ptr<Sender>> senders;
     without_senders_ = HandoffOutcome::Absent;
     ipv4_may_come_back_ = ipv6_may_come_back_ = false;
@@ -231,6 +251,16 @@ void Site::tell_of_too_many_sockets() {
     if (!std::exchange(has_told_of_too_many_, true))
         log_warning("site {} has more than {} live sockets for port {}: the others are left out",
                     directory_, SocketsMax, port_);
+}
+
+// unix(7): as many as this process may have descriptors, of all processes of its user.
+void Site::tell_of_handoffs_in_flight() {
+    if (Clock::now() < tells_of_flight_from_) return;
+    tells_of_flight_from_ = Clock::now() + TellingInterval;
+    log_warning(
+        "site {}: too many connections are on their way to servers that do not take them "
+        "(RLIMIT_NOFILE, proxyctl sites shows which)",
+        directory_);
 }
 
 void Site::tell_of_too_many_files() {
@@ -308,7 +338,7 @@ void Site::for_each_sender(const std::function<void(std::string_view, BorrowedFd
 
 void Site::add_waiting(Session& session) {
     (session.client_family() == AF_INET6 ? waiting_ipv6_ : waiting_ipv4_).push_back(session);
-    if (!retry_.is_active()) retry_.start(RetryInterval);
+    if (!retry_.is_active()) retry_.start(until_next_look());
 }
 
 void Site::remove_waiting(Session& session) {
@@ -318,13 +348,24 @@ void Site::remove_waiting(Session& session) {
 
 void Site::on_directory_change() {
     needs_reading_ = true;
-    if (waiting_count() > 0) room_(*this);
+    if (waiting_count() == 0) return;
+    if (Clock::now() < looks_from_)
+        retry_.start(until_next_look());
+    else
+        room_(*this);
+}
+
+Clock::duration Site::until_next_look() const {
+    constexpr Clock::duration Soon = std::chrono::milliseconds(1);
+    return needs_reading_
+               ? std::clamp<Clock::duration>(looks_from_ - Clock::now(), Soon, RetryInterval)
+               : RetryInterval;
 }
 
 void Site::on_retry() noexcept {
     needs_reading_ = true;
     room_(*this);
-    if (waiting_count() > 0) retry_.start(RetryInterval);
+    if (waiting_count() > 0) retry_.start(until_next_look());
 }
 
 }  // namespace proxyd

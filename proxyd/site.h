@@ -36,6 +36,7 @@ class Session;
 enum class HandoffOutcome {
     Taken,
     Full,          // a receiver is alive, but its queue is full
+    InFlight,      // the kernel lets no more connections be on their way to receivers
     WrongFamily,   // receivers are alive, but none listens to the client's address family
     NotPermitted,  // a socket's mode keeps us out
     Refused,       // sockets are there, but nobody has them open
@@ -75,12 +76,15 @@ class Site {
 
     void read_directory_if_needed();
     void read_directory();
+    void read_directory_now(Clock::time_point now);
+    Clock::duration until_next_look() const;  // for those who wait
     HandoffOutcome offer(BorrowedFd connection, Bytes payload, sa_family_t family);
     bool directory_was_replaced() const;
     UniqueFd open_directory() const;
     void connect_to(BorrowedFd directory, const char* file_name, std::string_view instance,
                     std::vector<std::unique_ptr<Sender>>& senders);
     void tell_of_too_many_sockets();
+    void tell_of_handoffs_in_flight();
     void tell_of_too_many_files();
     void tell_of_missing_descriptors();
     void on_directory_change();
@@ -103,9 +107,11 @@ class Site {
     bool has_told_of_too_many_ = false;
     bool has_told_of_too_many_files_ = false;
     Clock::time_point tells_of_descriptors_from_{};
+    Clock::time_point tells_of_flight_from_{};
     dev_t device_ = 0;
     ino_t inode_ = 0;
     Clock::time_point looked_at_path_{};
+    Clock::time_point looks_from_{};  // not earlier again
     Clock::time_point settled_at_{};  // until then a starting server may still be making sockets
 
     IntrusiveList<Session> waiting_ipv4_;

@@ -6,13 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 namespace proxyd {
@@ -227,9 +228,13 @@ void let_signals_in() {
 
 Program Program::current(int argc, char** argv) {
     Program program{"/proc/self/exe", {argv, argv + argc}};
-    std::array<char, PATH_MAX> path;
-    const ssize_t size = readlink("/proc/self/exe", path.data(), path.size());
-    if (size > 0) program.path.assign(path.data(), static_cast<size_t>(size));
+    std::error_code error;
+    const auto running = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (!error) program.path = running;
+    // The name that it was executed by may be a link, which leads to the next version one day.
+    const auto* const name = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+    if (name != nullptr && std::filesystem::equivalent(name, "/proc/self/exe", error))
+        if (const auto path = std::filesystem::absolute(name, error); !error) program.path = path;
     return program;
 }
 

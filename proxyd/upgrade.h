@@ -25,7 +25,8 @@ struct Program {
     std::string path;
     std::vector<std::string> arguments;  // the first one is the name
 
-    // The one that runs now; asks /proc/self/exe.
+    // The one that runs now, by the path that it was executed by (getauxval(3), AT_EXECFN), which
+    // may be a link.
     static Program current(int argc, char** argv);
 };
 

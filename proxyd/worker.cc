@@ -111,7 +111,7 @@ void Worker::drain() {
 
 void Worker::end_now() {
     drain();
-    sessions_.for_each([](Session& session) { session.give_up("stopping"); });
+    sessions_.for_each([](Session& session) { session.give_up(Refusal::Stopping, "stopping"); });
     loop_.stop();
 }
 
@@ -160,7 +160,7 @@ void Worker::on_accepted(UniqueFd connection, const SocketAddress& client,
     if (is_full() || !has_memory) {
         if (!has_memory) log_shortage_of_memory();
         Session* const oldest = next_to_go();
-        oldest->give_up(has_memory ? "sessions_max" : "out_of_memory");
+        oldest->give_up(Refusal::Limit, has_memory ? "sessions_max" : "out_of_memory");
         sessions_.erase(*oldest);
     }
     Session& session = sessions_.add(services_, std::move(connection), client, entrance);

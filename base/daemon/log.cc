@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "base/daemon/log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +33,11 @@ bool is_journal(int fd) {
     return fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
 }
 
+bool is_regular_file(int fd) {
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 constexpr std::array<bool, 256> staying_bytes() {
     std::array<bool, 256> stays{};
     for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -42,9 +49,18 @@ constexpr std::array<bool, 256> Stays = staying_bytes();
 
 }  // namespace
 
-bool takes_bytes_now(BorrowedFd file) {
+ssize_t write_without_waiting(BorrowedFd file, std::string_view bytes) {
+    // The file is shared with other processes, so its flags are not ours; and what poll says may
+    // be over with the next write of one of them.
+    const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+    const ssize_t written = pwritev2(file.number(), &piece, 1, -1, RWF_NOWAIT);
+    if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) return written;
+    // A terminal, or pipes before Linux 6.4.
     pollfd query{file.number(), POLLOUT, 0};
-    return poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0;
+    if (poll(&query, 1, 0) == 1 && (query.revents & POLLOUT) != 0)
+        return write(file.number(), bytes.data(), bytes.size());
+    errno = EAGAIN;
+    return -1;
 }
 
 std::string_view log_level_word(LogLevel level) {
@@ -63,6 +79,7 @@ LogLineCounts take_log_line_counts() {
 
 void log_line(LogLevel level, std::string_view text) {
     static const bool to_journal = is_journal(STDERR_FILENO);
+    static const bool to_file = is_regular_file(STDERR_FILENO);
     line_counts[static_cast<size_t>(level)]++;
     std::string line;
     if (to_journal) {
@@ -72,8 +89,11 @@ void log_line(LogLevel level, std::string_view text) {
         append_time(line);
         fmt::format_to(std::back_inserter(line), " {} {}\n", log_level_word(level), text);
     }
-    if (takes_bytes_now(BorrowedFd(STDERR_FILENO)))
-        (void)!write(STDERR_FILENO, line.data(), line.size());  // there is nobody left to tell
+    // There is nobody left to tell.
+    if (to_file)
+        (void)!write(STDERR_FILENO, line.data(), line.size());
+    else
+        (void)write_without_waiting(BorrowedFd(STDERR_FILENO), line);
 }
 
 void append_time(std::string& out) {

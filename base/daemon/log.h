@@ -46,9 +46,9 @@ inline bool is_logged(LogLevel level) {
 using LogLineCounts = std::array<uint64_t, LogLevelCount>;
 LogLineCounts take_log_line_counts();
 
-// Whether a write of up to PIPE_BUF bytes would not block: always so for files, and for a pipe, a
-// socket or a terminal as long as its reader keeps up.
-bool takes_bytes_now(BorrowedFd file);
+// As write(2), to a pipe, a socket or a terminal that may be in blocking mode; EAGAIN if its reader
+// doesn't keep up. No more than PIPE_BUF bytes are written whole or not at all.
+ssize_t write_without_waiting(BorrowedFd file, std::string_view bytes);
 
 // Writes the line whatever the threshold; nothing if that would block, since a reader of the log
 // that has stalled must not stall the daemon.

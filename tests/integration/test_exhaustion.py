@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -259,3 +260,34 @@ def test_a_site_directory_with_very_many_files_costs_the_other_sites_nothing(wor
             assert b" 503 " in client.read_to_end()
     assert calls["openat"] <= 1100 * calls["getdents64"], calls  # of each look at the directory
     assert len([line for line in proxyd.lines if "more than 1000 files" in line]) == 1
+
+
+Storm = """
+import os, sys
+files = [entry.path for entry in os.scandir(sys.argv[1])]
+print("begins", flush=True)
+while True:
+    for file in files:
+        os.chmod(file, 0o600)
+"""
+
+
+def test_a_site_directory_that_changes_all_the_time_takes_a_small_part_of_a_worker(workspace):
+    """Each change is one that a client who waits for the site may have waited for."""
+    full, good = workspace.site("full"), workspace.inbox("good")
+    for number in range(900):
+        (full / f"{Port}.{number}.sock").touch()
+    proxyd = workspace.start_proxyd(wait_for_site="1m", log_level="debug", routes={
+        "full.example.org": str(full), "good.example.org": str(workspace.site("good"))})
+    for _ in range(2):
+        workspace.connect(b"GET / HTTP/1.1\r\nHost: full.example.org\r\n\r\n")
+    look = f" debug site {full}: read for port {Port}, sockets: 0"
+    proxyd.wait_for_line(f"{look}$")
+    workspace.start(sys.executable, "-c", Storm, full).wait_for_line("begins")
+    so_far = len(proxyd.lines)
+    for _ in range(500):
+        workspace.connect(b"GET / HTTP/1.1\r\nHost: good.example.org\r\n\r\n")
+        good.receive().close()
+    looks = sum(line.endswith(look) for line in proxyd.lines[so_far:])
+    print(f"{looks} looks while 500 clients of another site were served")
+    assert looks < 250  # one for each client and more, when there is no pause between them

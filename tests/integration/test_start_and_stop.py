@@ -92,6 +92,16 @@ def test_an_address_that_is_not_ours(workspace):
     assert message == "FILE:3: listen[0]: cannot listen on 192.0.2.1:8443: Cannot assign requested address\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have workers run as somebody else")
+def test_a_user_who_does_not_exist_is_found_by_check_config_too(workspace):
+    configuration = {"listen": [f"{workspace.address}:{Port}"], "routes": {}, "user": "no-such-user"}
+    message = "FILE:6: user: there is no user 'no-such-user'\n"
+    assert start_in_vain(workspace, **configuration) == message
+    path = workspace.path / "proxyd.json"
+    result = run_proxyd("--check-config", "--config", path)
+    assert (result.returncode, result.stderr.replace(str(path), "FILE")) == (1, message)
+
+
 def test_an_access_log_that_cannot_be_opened(workspace):
     log = workspace.path / "absent" / "access.log"
     message = start_in_vain(workspace, listen=[f"{workspace.address}:{Port}"], routes=Routes, access_log=str(log))

@@ -180,6 +180,22 @@ def test_the_configuration_is_read_anew(workspace, start, inbox):
     assert client.read_to_end() == b"served"
 
 
+def test_a_link_is_followed_to_where_it_leads_now(workspace, start, inbox):
+    """As alternatives are laid out, and packages of several versions side by side."""
+    versions = [workspace.path / f"proxyd-{number}" for number in (1, 2)]
+    for version_path in versions:
+        shutil.copy(program("proxyd"), version_path)
+    link = workspace.path / "link"
+    link.symlink_to(versions[0])
+    proxyd = workspace.start_proxyd(executable=link, routes={"blog.example.org": str(workspace.site("blog"))})
+    link.unlink()
+    link.symlink_to(versions[1])
+    versions[0].unlink()
+    upgraded(proxyd)
+    assert os.readlink(f"/proc/{proxyd.pid}/exe") == str(versions[1])
+    serve(workspace, inbox)
+
+
 def test_one_after_another(workspace, start, inbox):
     proxyd = start(workers=2)
     upgraded(proxyd)
