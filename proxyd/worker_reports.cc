@@ -3,6 +3,9 @@
 
 #include "base/daemon/log.h"
 
+#include <fmt/format.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <charconv>
 #include <set>
@@ -123,6 +126,35 @@ Json route_report(const RouteConfiguration& route) {
 bool has_live_socket(const Json& port) {
     return std::ranges::any_of(port["sockets"],
                                [](const Json& socket) { return socket["state"] == "live"; });
+}
+
+// A client's address is not that of the connection then.
+bool is_behind_balancer(const Configuration& configuration, std::string_view listener_address) {
+    SocketAddress::Text text;
+    for (const ListenerConfiguration& listener : configuration.listeners)
+        for (const SocketAddress& address : listener.addresses)
+            if (address.format(text) == listener_address) return !listener.proxy_protocol.is_off();
+    return false;
+}
+
+// As Site has it: who listens on the other family only can't be given such a client.
+void add_wrong_family(Json& report, sa_family_t family) {
+    const char* const key = family == AF_INET6 ? "ipv6" : "ipv4";
+    bool is_any_live = false;
+    for (const Json& socket : report["sockets"]) {
+        if (socket["state"] != "live") continue;
+        const Json& listener = socket["server_listens_on"];
+        if (!listener.is_object() || listener[key] == true) return;
+        is_any_live = true;
+    }
+    if (!is_any_live) return;
+    report["verdict"] = "rejected";
+    report["reason"] = "site_wrong_family";
+    report["steps"].push_back({{"rule", "site"},
+                               {"key", report["site"]},
+                               {"outcome", step_outcome_word(StepOutcome::Refuse)},
+                               {"text", fmt::format("the servers there listen on {} only",
+                                                    family == AF_INET6 ? "IPv4" : "IPv6")}});
 }
 
 bool is_listened_at(const Configuration& configuration, uint16_t port) {
@@ -313,6 +345,9 @@ void WorkerReports::report_explanation(const nlohmann::json& request) {
                 report.update(port);
             else if (has_live_socket(port))
                 report["other_ports"].push_back(port["port"]);
+        const auto from = SocketAddress::parse_host(asked.from, 0);
+        if (from && !is_behind_balancer(subjects_.configuration, explanation.listener))
+            add_wrong_family(report, from->family());
     }
     item(std::move(report));
 }

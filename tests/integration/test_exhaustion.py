@@ -291,3 +291,31 @@ def test_a_site_directory_that_changes_all_the_time_takes_a_small_part_of_a_work
     looks = sum(line.endswith(look) for line in proxyd.lines[so_far:])
     print(f"{looks} looks while 500 clients of another site were served")
     assert looks < 250  # one for each client and more, when there is no pause between them
+
+
+# --- more connections on their way than descriptors -------------------------------------------------
+
+
+@needs_root
+def test_servers_that_take_nothing_until_the_kernel_lets_no_more_be_on_their_way(workspace):
+    """It counts for a user, so the workers are somebody whom nobody else is here."""
+    os.chmod(workspace.path, 0o755)
+    stalled = [workspace.inbox("stalled", f"{Port}.{number}.sock") for number in range(8)]
+    good = workspace.inbox("good")
+    for inbox in (*stalled, good):
+        os.chmod(inbox.path, 0o666)
+    proxyd = workspace.start_proxyd(prefix=("prlimit", "--nofile=64"), user="games", wait_for_site="1s", routes={
+        "stalled.example.org": str(workspace.site("stalled")), "good.example.org": str(workspace.site("good"))})
+    in_flight = [workspace.connect(b"GET / HTTP/1.1\r\nHost: stalled.example.org\r\n\r\n") for _ in range(70)]
+    warning = proxyd.wait_for_line(" warning site (.*)/stalled: too many connections are on their way to servers that "
+                                   r"do not take them \(RLIMIT_NOFILE, proxyctl sites shows which\)$")
+    assert warning.group(1) == str(workspace.path)
+    client = workspace.connect(b"GET / HTTP/1.1\r\nHost: good.example.org\r\n\r\n")
+    assert b"(handoffs_in_flight)" in client.read_to_end()
+    assert proxyd.access_line_of(client)["reason"] == "handoffs_in_flight"
+    for inbox in stalled:
+        while inbox.receive_if_any():
+            pass
+    workspace.connect(b"GET / HTTP/1.1\r\nHost: good.example.org\r\n\r\n")
+    good.receive().close()
+    assert len(in_flight) == 70

@@ -11,6 +11,7 @@ import ssl
 import pytest
 
 from preload_support import NOBODY
+from support.control import objects
 from support.http_clients import Curl, Download, run_tls_client
 from support.processes import DeadlineSeconds
 from support.servers import (Nginx, Node, Python, PythonModule, both_families, certificate_of_servers, files_directory,
@@ -136,6 +137,9 @@ def test_ipv6_clients_of_a_server_for_ipv4_only(workspace, server_type):
     result = curl.run(server, "-w", "%{http_code}", curl.url(server))
     assert b"503" in result.stdout or b"alert internal error" in result.stderr
     assert proxyd.access_line()["reason"] == "site_wrong_family"
+    for source, verdict in (("::1", ("rejected", "site_wrong_family")), ("127.0.0.1", ("handed_over", "exact_name"))):
+        said, = objects(workspace, "explain", server.host, "--port", port, "--from", source)
+        assert (said["verdict"], said["reason"]) == verdict
 
 
 def assert_served(output, server, proxyd):

@@ -94,8 +94,8 @@ def test_an_address_that_is_not_ours(workspace):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can have workers run as somebody else")
 def test_a_user_who_does_not_exist_is_found_by_check_config_too(workspace):
-    configuration = {"listen": [f"{workspace.address}:{Port}"], "routes": {}, "user": "no-such-user"}
-    message = "FILE:6: user: there is no user 'no-such-user'\n"
+    configuration = {"listen": [f"{workspace.address}:{Port}"], "routes": Routes, "user": "no-such-user"}
+    message = "FILE:8: user: there is no user 'no-such-user'\n"
     assert start_in_vain(workspace, **configuration) == message
     path = workspace.path / "proxyd.json"
     result = run_proxyd("--check-config", "--config", path)

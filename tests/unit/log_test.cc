@@ -3,6 +3,7 @@
 
 #include "tests/unit/catch.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -112,4 +113,21 @@ TEST_CASE("log: levels have words", "[log]") {
     CHECK(log_level_of("warn") == std::nullopt);
     CHECK(log_level_of("") == std::nullopt);
     CHECK(log_level_of("ERROR") == std::nullopt);
+}
+
+TEST_CASE("log: a pipe that is nearly full is not waited for, though it takes some bytes",
+          "[log]") {
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);  // writes would wait
+    const UniqueFd read_end = UniqueFd::adopt(ends[0]);
+    const UniqueFd write_end = UniqueFd::adopt(ends[1]);
+    const auto size = static_cast<size_t>(fcntl(ends[1], F_SETPIPE_SZ, 4 * 4096));
+    REQUIRE(size == 4 * 4096);
+    const std::string page(4096, 'x');
+    for (int i = 0; i < 3; i++)
+        REQUIRE(write_without_waiting(write_end, page) == 4096);
+    CHECK(write_without_waiting(write_end, page + page) < 8192);
+    (void)write_without_waiting(write_end, page);
+    CHECK(write_without_waiting(write_end, "x") == -1);
+    CHECK(errno == EAGAIN);
 }
