@@ -12,8 +12,8 @@ import pytest
 
 from support import client_hello
 from support.counting import instructions_of, system_calls_of
-from support.load import Load, summary
-from support.processes import IsSanitized, takes_key
+from support.load import Load, summary, wait_for_workers
+from support.processes import IsOptimised, IsSanitized, processor_seconds_of, takes_key
 from support.servers import PlainNginx
 from support.workspace import Port, free_port
 
@@ -91,13 +91,18 @@ def test_a_hundred_thousand_routes_cost_a_client_what_ten_do(workspace):
 
 @pytest.mark.skipif(not takes_key("workers"), reason="this proxyd can't reload")
 def test_a_reload_with_a_hundred_thousand_routes(workspace):
+    """Measured: 0.2 s of main and 0.1 s of each worker in a release build, four times that without optimisation."""
     proxyd, inbox, port = start(workspace, ManyRoutes)
+    costs = {"start": processor_seconds_of(proxyd.pid) + processor_seconds_of(proxyd.serving_pid())}
     for count in (ManyRoutes + 1, FewRoutes, ManyRoutes):
-        before = time.monotonic()
+        before = processor_seconds_of(proxyd.pid)
         line = proxyd.reload(routes=routes_to(workspace.site("site"), count))
-        print(f"{count} routes: reloaded in {time.monotonic() - before:.3f} s")
         assert " notice reloaded: " in line, line
+        wait_for_workers(proxyd, 1)
+        costs[count] = processor_seconds_of(proxyd.pid) - before + processor_seconds_of(proxyd.serving_pid())
         serve(workspace, proxyd, inbox, port, hellos_of_both_kinds())
+    print(f"processor seconds: {costs}")
+    assert max(costs.values()) < (1 if IsOptimised else 4), costs
 
 
 def serve_together(workspace, worker, hello, answer, port=Port):

@@ -16,6 +16,7 @@ import time
 DeadlineSeconds = 30
 # By the preset's name. Their runtimes take memory, make system calls, and want to be loaded before all else.
 IsSanitized = pathlib.Path(os.environ["PROXYD_BUILD"]).name in ("asan", "tsan")
+IsOptimised = pathlib.Path(os.environ["PROXYD_BUILD"]).name == "release"
 LogLinesMax = 60
 
 AccessFields = ["id", "client", "listener", "protocol", "name", "alpn", "route", "site", "verdict",
@@ -65,6 +66,12 @@ def status_of(pid, field):
     """A number of /proc/PID/status: "VmRSS" in KiB, "voluntary_ctxt_switches"."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     return int(re.search(rf"^{field}:\s+(\d+)", text, re.MULTILINE).group(1))
+
+
+def processor_seconds_of(pid):
+    """What a process has used; other than the time that passes, it hardly depends on what else is going on."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Child:
