@@ -37,6 +37,7 @@ HABITS = [
     ("poll_loop", "epoll"),
     ("prefork",),
     ("reuse_port",),
+    ("share_connection",),
     ("shutdown_accept",),
 ]
 
