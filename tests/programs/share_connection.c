@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Habit: asks for a connection's addresses long after accept: of a duplicate, in a child, with little
-// room for the answer, and in the program that it executes (sshd, inetd).
+// Habit: asks for a connection's addresses long after accept: of a duplicate, in a child, with
+// little room for the answer, and in the program that it executes (sshd, inetd).
 #include "tests/programs/observe.h"
 
 #include <netinet/tcp.h>
@@ -17,8 +17,8 @@ static void ask_with_room(const char* name, int fd, socklen_t room,
     memset(&address, 0, sizeof(address));
     socklen_t length = room;
     observe(name, ask(fd, &address.generic, &length));
-    printf("length %u, family %d, nothing behind the room: %s\n", length,
-           address.generic.sa_family, address.bytes[room] == 0 ? "yes" : "no");
+    printf("length %u, family %d, nothing behind the room: %s\n", length, address.generic.sa_family,
+           address.bytes[room] == 0 ? "yes" : "no");
 }
 
 static void ask(const char* when, int fd) {
