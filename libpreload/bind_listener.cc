@@ -10,13 +10,16 @@
 #include "libpreload/epoll_registrations.h"
 #include "libpreload/guest_config.h"
 #include "libpreload/inherited_options.h"
+#include "libpreload/known_listeners.h"
 #include "libpreload/real_calls.h"
 #include "libpreload/site_directory.h"
+#include "libpreload/stand_in.h"
 #include "libpreload/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <unistd.h>
 
 namespace proxyd {
 namespace {
@@ -67,15 +70,20 @@ int errno_for_program(Errno reason) {
     }
 }
 
-Result<UniqueFd> make_stand_in(int tcp_fd, sa_family_t family) {
+// What the program has set on its TCP socket is the listener's from here on.
+Result<void> prepare(BorrowedFd stand_in, int tcp_fd, const InstanceLabel& label) {
     const int nonblocking = fcntl(tcp_fd, F_GETFL) & O_NONBLOCK;
-    UniqueFd stand_in = UniqueFd::adopt(
-        socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | (nonblocking != 0 ? SOCK_NONBLOCK : 0), 0));
-    if (!stand_in.is_open()) return Unexpected{Errno::last()};
-    const UniqueFd untouched = UniqueFd::adopt(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (fcntl(stand_in.number(), F_SETFL, nonblocking) != 0) return Unexpected{Errno::last()};
+    const UniqueFd untouched =
+        UniqueFd::adopt(socket(label.address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!untouched.is_open()) return Unexpected{Errno::last()};
-    carry_options(BorrowedFd(tcp_fd), untouched, stand_in);
-    return stand_in;
+    StandIn listener{stand_in, ListenerState::of(stand_in).value_or(ListenerState())};
+    listener.state.label = label;
+    listener.state.claimant = getpid();
+    listener.state.is_listening = false;
+    carry_options(BorrowedFd(tcp_fd), untouched, listener);
+    if (!listener.store()) return Unexpected{Errno{ENOBUFS}};
+    return {};
 }
 
 // The stand-in takes the program's descriptor number, with its FD_CLOEXEC.
@@ -85,6 +93,8 @@ Result<void> put_in_place(BorrowedFd stand_in, int tcp_fd) {
     if (dup3(stand_in.number(), tcp_fd, cloexec != 0 ? O_CLOEXEC : 0) < 0)
         return Unexpected{Errno::last()};
     registrations.restore(tcp_fd);
+    forget_listener(tcp_fd);  // it must listen first
+    note_number(stand_in.number());
     return {};
 }
 
@@ -99,14 +109,16 @@ Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
     // Whoever takes over takes the first name, which replaces its holder's file in one step.
     label.index = is_taken ? 0 : directory->free_index(edge_port, label);
 
-    auto stand_in = make_stand_in(tcp_fd, label.address.family());
-    if (!stand_in) return Unexpected{stand_in.error()};
+    const UniqueFd stand_in = UniqueFd::adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!stand_in.is_open()) return Unexpected{Errno::last()};
+    const auto prepared = prepare(stand_in, tcp_fd, label);
+    if (!prepared) return prepared;
     InstanceLabel::Text text;
     const SiteSocketName name{edge_port, label.format(text)};
-    const auto bound = bind_site_socket(*stand_in, directory->fd(), config.site_prefix(), name);
+    const auto bound = bind_site_socket(stand_in, directory->fd(), config.site_prefix(), name);
     if (!bound) return bound;
     if (is_taken) directory->retire_conflicts(edge_port, label);
-    return put_in_place(*stand_in, tcp_fd);
+    return put_in_place(stand_in, tcp_fd);
 }
 
 }  // namespace

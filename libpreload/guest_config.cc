@@ -81,6 +81,13 @@ std::optional<uint16_t> GuestConfig::edge_port_of(uint16_t server_port) const {
     return std::nullopt;
 }
 
+std::optional<uint16_t> GuestConfig::server_port_of(uint16_t edge_port) const {
+    for (size_t i = 0; i < port_count; i++) {
+        if (ports[i].edge == edge_port) return ports[i].server;
+    }
+    return std::nullopt;
+}
+
 const GuestConfig& guest_config() {
     if (!is_loaded.load(std::memory_order_acquire)) {
         load();

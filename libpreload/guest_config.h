@@ -31,6 +31,7 @@ struct GuestConfig {
     // The site directory with a slash at its end.
     std::string_view site_prefix() const { return {site_prefix_bytes.data(), site_prefix_length}; }
     std::optional<uint16_t> edge_port_of(uint16_t server_port) const;
+    std::optional<uint16_t> server_port_of(uint16_t edge_port) const;
 
     std::array<char, PATH_MAX + 1> site_prefix_bytes{};  // NUL-terminated
     size_t site_prefix_length = 0;
