@@ -5,6 +5,8 @@
 // `problem` says why to whoever traces.
 #pragma once
 
+#include "base/handoff/port_pair.h"
+
 #include <limits.h>
 #include <stdint.h>
 
@@ -18,9 +20,11 @@ namespace proxyd {
 struct GuestConfig {
     static constexpr size_t PortsMax = 64;
 
-    struct PortPair {
-        uint16_t edge = 0;    // where clients connect: the first part of the site socket's name
-        uint16_t server = 0;  // what the program binds
+    static constexpr size_t InheritedMax = 64;
+
+    struct InheritedSocket {
+        uint16_t edge = 0;
+        int number = -1;  // of the descriptor
     };
 
     bool is_active = false;  // false: everything is libc's
@@ -37,6 +41,9 @@ struct GuestConfig {
     size_t site_prefix_length = 0;
     std::array<PortPair, PortsMax> ports{};
     size_t port_count = 0;
+    std::array<InheritedSocket, InheritedMax> inherited{};  // PROXYD_SOCKETS
+    size_t inherited_count = 0;
+    std::array<char, PATH_MAX + 1> keeper_path{};  // PROXYD_KEEPER; "": there is none
 };
 
 // Read at load by the library's constructor, or by an earlier call.
