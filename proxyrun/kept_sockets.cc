@@ -181,6 +181,7 @@ bool KeptSockets::hand_over(const ReceivedConnection& client, uint16_t edge_port
         for (const UniqueFd& sender : senders) {
             if (send_connection(sender, client.connection, client.payload_view())) return true;
         }
+        if (senders.empty()) return false;
         if (turn == 0 && poll(rooms.data(), rooms.size(), RoomPatienceMs) <= 0) return false;
     }
     return false;
