@@ -33,7 +33,7 @@ void tell_of_gaps(const Json& end) {
 }
 
 // The last line of the answer, or an exit code.
-Result<Json, int> ask_once(const Invocation& invocation, Client& client, const Json& request,
+Result<Json, int> ask_once(const Invocation& invocation, ControlClient& client, const Json& request,
                            const std::function<void(const Json&)>& show) {
     const auto end = client.ask(request, [&](const Json& item) {
         if (invocation.is_json())
@@ -60,7 +60,7 @@ int ask_and_show(const Invocation& invocation, Json request,
                  const std::function<void(const Json&)>& show,
                  const std::function<void(const Json&)>& shown_at_end,
                  std::chrono::seconds wait_time) {
-    auto client = Client::connect_to(invocation.control());
+    auto client = ControlClient::connect_to(invocation.control());
     if (!client) return complain(SystemRefused, client.error());
     client->wait_at_most(wait_time);
     const auto end = ask_once(invocation, *client, request, show);
@@ -71,7 +71,7 @@ int ask_and_show(const Invocation& invocation, Json request,
 
 int ask_for_all_pages(const Invocation& invocation, Json request,
                       const std::function<void(const Json&)>& show) {
-    auto client = Client::connect_to(invocation.control());
+    auto client = ControlClient::connect_to(invocation.control());
     if (!client) return complain(SystemRefused, client.error());
     for (;;) {
         const auto end = ask_once(invocation, *client, request, show);

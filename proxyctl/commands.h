@@ -3,7 +3,7 @@
 // What each command does: its exit code. Used by the table of commands (invocation.cc).
 #pragma once
 
-#include "proxyctl/client.h"
+#include "base/daemon/control_client.h"
 #include "proxyctl/invocation.h"
 
 #include <functional>
@@ -28,7 +28,7 @@ int run_site_list(const Invocation& invocation);
 int ask_and_show(const Invocation& invocation, Json request,
                  const std::function<void(const Json&)>& show,
                  const std::function<void(const Json&)>& shown_at_end = {},
-                 std::chrono::seconds wait_time = Client::AnswerTime);
+                 std::chrono::seconds wait_time = ControlClient::AnswerTime);
 
 // The same for answers that come in pages.
 int ask_for_all_pages(const Invocation& invocation, Json request,

@@ -82,7 +82,7 @@ void say_what_next(const std::string& path, const SiteDirectoryOwner& owner) {
 
 // The value of the key `sites` in force; nothing: proxyd can't be asked.
 std::optional<std::string> sites_of_proxyd(const Invocation& invocation) {
-    auto client = Client::connect_to(invocation.control());
+    auto client = ControlClient::connect_to(invocation.control());
     if (!client) return std::nullopt;
     std::optional<std::string> sites;
     (void)client->ask({{"do", "status"}}, [&](const Json& status) {
