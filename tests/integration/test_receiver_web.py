@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Web servers from Debian's packages, unmodified, behind proxyd: see support/receiver_suite.py."""
 
+import getpass
 import os
 import signal
 
 from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, with_servers
-from support.servers import NginxUser
+from support.servers import IsRootOpen, NginxUser
 from support.workspace import wait_until
+
+User = "nobody" if os.geteuid() == 0 and IsRootOpen else getpass.getuser()
 
 
 class Nginx(Receiver):
@@ -53,7 +56,69 @@ class NginxOptions(Nginx):
     listen_options = "deferred fastopen=5 so_keepalive=60:10:3 backlog=64 rcvbuf=64k"
 
 
-@with_servers(Nginx, NginxReuseport, NginxOptions)
+class Lighttpd(Receiver):
+    kind, title, package = "lighttpd", "lighttpd with `server.max-worker`", "lighttpd"
+    habits = "two workers share the listeners, and take as many clients as there are; TCP_NODELAY set on the listeners"
+    restart_words = "USR1"
+    ports = {"https": HttpsPort, "http": HttpPort}
+    log_pattern = "^{client} GET {path} "
+
+    def command(self):
+        certificate, key = self.certificate()
+        self.write("index.shtml", '<!--#echo var="REMOTE_ADDR" --> <!--#echo var="REMOTE_PORT" -->')
+        self.write("lighttpd.conf", LighttpdConfiguration.format(own=self.own, certificate=certificate, key=key,
+                                                                 https=HttpsPort, http=HttpPort))
+        return ["lighttpd", "-D", "-f", self.own / "lighttpd.conf"]
+
+    def restart(self):
+        self.old_workers = self.pids()[1:]
+        self.signal(signal.SIGUSR1)
+        wait_until(lambda: len(set(self.pids()[1:]) - set(self.old_workers)) == 2, "two new workers")
+        return self
+
+    def wait_until_settled(self):
+        wait_until(lambda: not set(self.pids()) & set(self.old_workers), "the end of the old workers")
+
+
+class BusyboxHttpd(Receiver):
+    kind, title, package = "busybox", "busybox httpd", "busybox"
+    habits = "listens on `[::]` only; a process for each client"
+    log_pattern = r"^\[::ffff:{client}\]:\d+: url:/$"
+    sees_address = False
+    stop_signal, exit_codes = signal.SIGTERM, (-signal.SIGTERM,)
+
+    def command(self):
+        self.write("index.html", "served\n")
+        return ["busybox", "httpd", "-f", "-vv", "-p", HttpPort, "-h", self.own]
+
+
+class MiniHttpd(Receiver):
+    kind, title, package = "mini-httpd", "mini-httpd", "mini-httpd"
+    habits = "binds `[::]`, then 0.0.0.0, which must fail then; waits with select; a process for each client"
+    log_pattern = '^{client} .*"GET {path} '
+    sees_address = False
+
+    def command(self):
+        self.write("index.html", "served\n")
+        log = self.own / "access.log"
+        return ["mini_httpd", "-D", "-p", next(iter(self.ports.values())), "-d", self.own, "-l", log, "-i",
+                self.own / "pid", "-u", User, *self.tls_options()]
+
+    def tls_options(self):
+        return []
+
+
+class MiniHttpdTls(MiniHttpd):
+    kind, title = "mini-httpd-tls", "mini-httpd with TLS"
+    ports = {"https": HttpsPort}
+
+    def tls_options(self):
+        certificate, key = self.certificate()
+        both = self.write("both.pem", key.read_text() + certificate.read_text())
+        return ["-S", "-E", both]
+
+
+@with_servers(Nginx, NginxReuseport, NginxOptions, Lighttpd, BusyboxHttpd, MiniHttpd, MiniHttpdTls)
 class TestWebServers(StandardExercises):
     pass
 
@@ -81,5 +146,23 @@ http {{
         listen {http} {options};
         location / {{ return 200 "$remote_addr $remote_port\n"; }}
     }}
+}}
+"""
+
+LighttpdConfiguration = """
+server.document-root = "{own}"
+server.errorlog = "/dev/stderr"
+server.port = {http}
+server.max-worker = 2
+server.modules = ( "mod_openssl", "mod_ssi", "mod_accesslog" )
+accesslog.filename = "{own}/access.log"
+accesslog.format = "%h %r %s"
+index-file.names = ( "index.shtml" )
+ssi.extension = ( ".shtml" )
+mimetype.assign = ( ".shtml" => "text/plain" )
+$SERVER["socket"] == ":{https}" {{
+    ssl.engine = "enable"
+    ssl.pemfile = "{certificate}"
+    ssl.privkey = "{key}"
 }}
 """

@@ -103,10 +103,8 @@ class Receiver(Child):
     def restart(self):
         """With a new configuration or program, in the way that loses nobody; returns who serves after it. When it
         returns, the new processes serve, and `wait_until_settled` tells when the old ones are gone."""
-        self.successor = type(self)(self.workspace, "--takeover", instance=self.instance + 1)
         old = self.live_inodes()
-        self.successor.wait_until_ready(without=old)
-        return self.successor
+        return type(self)(self.workspace, "--takeover", instance=self.instance + 1).wait_until_ready(without=old)
 
     def wait_until_settled(self):
         """Called on who served before a restart, when clients have come since: the old processes are gone."""
