@@ -19,12 +19,13 @@ class Nginx(Receiver):
     ports = {"https": HttpsPort, "http": HttpPort}
     log_pattern = "^{client} GET {path} "
     listen_options = ""
+    location = 'location / {{ return 200 "$remote_addr $remote_port\\n"; }}'
 
     def command(self):
         certificate, key = self.certificate()
         self.write("nginx.conf", NginxConfiguration.format(
             user=NginxUser, own=self.own, certificate=certificate, key=key, options=self.listen_options, https=HttpsPort,
-            http=HttpPort, extra=self.extra()))
+            http=HttpPort, extra=self.extra(), location=self.location.format(own=self.own)))
         return ["nginx", "-p", self.own, "-c", "nginx.conf", "-e", "stderr"]
 
     def extra(self):
@@ -144,7 +145,7 @@ http {{
     server {{
         listen {https} ssl http2 {options};
         listen {http} {options};
-        location / {{ return 200 "$remote_addr $remote_port\n"; }}
+        {location}
     }}
 }}
 """
