@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 
+from support.processes import Child
 from support.receiver_suite import HttpPort, Receiver, StandardExercises, with_servers
 from support.servers import IsRootOpen
 from support.workspace import wait_until
@@ -21,7 +22,7 @@ class PhpServer(Receiver):
     kind, title, package = "php", "PHP's own server (`php -S`)", "php8.2-cli"
     habits = "one process, which waits with select for clients and listener alike"
     log_pattern = r"{client}:\d+ \[200\]: GET {path}$"
-    exit_codes = (-signal.SIGTERM,)
+    stop_signal = signal.SIGINT
 
     def command(self):
         self.write("index.php", Script)
@@ -31,20 +32,26 @@ class PhpServer(Receiver):
 class PhpServerWorkers(PhpServer):
     kind, title = "php-workers", "PHP's own server with PHP_CLI_SERVER_WORKERS"
     habits = "processes share a listener that doesn't block"
+    stops_group = True  # its first process doesn't pass a signal on
 
     def command(self):
         return ["env", "PHP_CLI_SERVER_WORKERS=3", *super().command()]
 
 
-class Fpm:
-    """A child of the workspace, not under proxyrun, for the servers that speak FastCGI to it."""
+class Fpm(Child):
+    """Not under proxyrun, for the servers that speak FastCGI to it through a Unix socket."""
 
     def __init__(self, workspace, own):
-        self.socket = own / "fpm.sock"
         (own / "fpm.conf").write_text(FpmConfiguration.format(own=own) + FpmPool.format(
-            name="www", listen=self.socket, user=FpmUser, more="listen.mode = 0666"))
-        self.child = workspace.start("php-fpm8.2", "-F", "-y", own / "fpm.conf", cwd=own)
-        self.child.wait_for_line("ready to handle connections")
+            name="www", listen=own / "fpm.sock", user=FpmUser, more="listen.mode = 0666"))
+        super().__init__(["php-fpm8.2", "-F", "-y", own / "fpm.conf"], cwd=own)
+        workspace.children.append(self)
+        self.wait_for_line("ready to handle connections")
+
+    def end(self):
+        self.signal(signal.SIGTERM)  # so that it ends its children too
+        self.wait_for_exit()
+        return []
 
 
 class NginxFpm(Nginx):
@@ -63,7 +70,7 @@ class NginxFpm(Nginx):
 
     def command(self):
         self.write("index.php", Script)
-        self.fpm = Fpm(self.workspace, self.own)
+        Fpm(self.workspace, self.own)
         return super().command()
 
 
@@ -104,9 +111,11 @@ class PhpFpm(Receiver):
         """Its log names whom it refuses, and it knows whom it may serve; so it knows addresses."""
         client = self.workspace.connect(self.load_hello, port=self.ports[scheme], source=source)
         text = client.read_to_end().decode(errors="replace")
+        client.close()  # it waits for that
         assert "served" in text, text
         refused = self.workspace.connect(self.load_hello, port=CheckedPort, source=OtherSource)
         assert not refused.read_to_end_or_reset()
+        refused.close()
         return text, refused.address
 
     def restart(self):
@@ -148,5 +157,6 @@ FpmPool = """
 listen = {listen}
 pm = static
 pm.max_children = 3
+catch_workers_output = yes
 {more}
 """

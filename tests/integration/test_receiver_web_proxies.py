@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Proxies and terminators of TLS from Debian's packages, unmodified, as receivers behind proxyd."""
 
+import contextlib
+import getpass
+import os
+import re
 import signal
+import socket
+import threading
 
 from support.processes import children_of
 from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, with_servers
+from support.servers import IsRootOpen
 from support.workspace import wait_until
+
+User = "nobody" if os.geteuid() == 0 and IsRootOpen else getpass.getuser()
 
 
 class Haproxy(Receiver):
@@ -42,9 +51,87 @@ class HaproxyShards(Haproxy):
     bind_options = "shards 2"
 
 
-@with_servers(Haproxy, HaproxyShards)
+class Backend:
+    """What stands behind those that only pass requests on: answers with what they say of the client, in a PROXY
+    protocol header of version 1."""
+
+    def __init__(self, workspace):
+        self.listener = workspace.close_at_end(socket.create_server((workspace.address, 0), backlog=100))
+        self.address, self.port = self.listener.getsockname()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):  # closed at the end
+            while True:
+                threading.Thread(target=self.answer, args=[self.listener.accept()[0]], daemon=True).start()
+
+    def answer(self, client):
+        with client, contextlib.suppress(OSError):
+            request = b""
+            while b"\r\n\r\n" not in request:
+                part = client.recv(65536)
+                if not part:
+                    return
+                request += part
+            found = re.search(rb"^PROXY TCP4 (\S+) \S+ (\d+) ", request)
+            body = b" ".join(found.groups()) if found else b"nobody"
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+
+
+class Hitch(Receiver):
+    kind, title, package = "hitch", "hitch, two workers", "hitch"
+    habits = "binds, listens and closes again; then each worker binds for itself with SO_REUSEPORT"
+    restart_words = "-"
+    result = "works; its reload (HUP) closes listeners, and resets who is queued there, as it does without proxyd"
+    ports = {"https": HttpsPort}
+    sockets_count = 4
+    exit_codes = (0, -signal.SIGTERM)
+
+    def command(self):
+        certificate, key = self.certificate()
+        both = self.write("both.pem", key.read_text() + certificate.read_text())
+        backend = Backend(self.workspace)
+        self.write("hitch.conf", HitchConfiguration.format(port=HttpsPort, both=both, user=User, backend=backend))
+        return ["hitch", f"--config={self.own}/hitch.conf"]
+
+
+class Stunnel(Receiver):
+    kind, title, package = "stunnel", "stunnel", "stunnel4"
+    habits = "a thread for each client"
+    ports = {"https": HttpsPort}
+    log_pattern = r"accepted connection from {client}:\d+$"
+
+    def command(self):
+        certificate, key = self.certificate()
+        self.write("stunnel.conf", StunnelConfiguration.format(own=self.own, port=HttpsPort, certificate=certificate,
+                                                               key=key, backend=Backend(self.workspace)))
+        return ["stunnel4", self.own / "stunnel.conf"]
+
+
+class Varnish(Receiver):
+    kind, title, package = "varnish", "varnish", "varnish"
+    habits = "closes all descriptors at start; another process than the one that bound accepts, with many threads"
+    sees_port = False
+    sockets_count = 2
+    exit_codes = (0, 1)  # 1: when it stops, it wants to bind once more, and another instance has taken its place
+
+    def command(self):
+        self.write("answer.vcl", VarnishProgram)
+        return ["varnishd", "-F", "-j", "none", "-n", self.own / "work", "-a", f":{HttpPort}", "-s", "malloc,10m",
+                "-f", self.own / "answer.vcl"]
+
+
+@with_servers(Haproxy, HaproxyShards, Stunnel, Varnish)
 class TestProxies(StandardExercises):
     pass
+
+
+@with_servers(Hitch)
+class TestProxiesThatLoseClients(StandardExercises):
+    """With each new generation of workers they open new listeners, and close the old ones with who is queued there."""
+
+    names = ["serves", "load", "stop"]
+    test_restarts_while_clients_come = None
 
 
 HaproxyConfiguration = """
@@ -63,4 +150,35 @@ frontend http
     use_backend answer
 backend answer
     http-request return status 200 content-type text/plain lf-string "%[src] %[src_port]\\n"
+"""
+
+HitchConfiguration = """
+frontend = {{ host = "*" port = "{port}" }}
+pem-file = "{both}"
+backend = "[{backend.address}]:{backend.port}"
+write-proxy-v1 = on
+workers = 2
+user = "{user}"
+daemon = off
+"""
+StunnelConfiguration = """
+foreground = yes
+pid = {own}/pid
+syslog = no
+debug = notice
+[https]
+accept = {port}
+connect = {backend.address}:{backend.port}
+protocol = proxy
+cert = {certificate}
+key = {key}
+"""
+VarnishProgram = """
+vcl 4.1;
+backend default none;
+sub vcl_recv { return (synth(200)); }
+sub vcl_synth {
+    set resp.body = "client " + client.ip;
+    return (deliver);
+}
 """
