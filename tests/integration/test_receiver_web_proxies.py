@@ -53,7 +53,7 @@ class HaproxyShards(Haproxy):
 
 class Backend:
     """What stands behind those that only pass requests on: answers with what they say of the client, in a PROXY
-    protocol header of version 1."""
+    protocol header of version 1, or in X-Forwarded-For."""
 
     def __init__(self, workspace):
         self.listener = workspace.close_at_end(socket.create_server((workspace.address, 0), backlog=100))
@@ -73,8 +73,8 @@ class Backend:
                 if not part:
                     return
                 request += part
-            found = re.search(rb"^PROXY TCP4 (\S+) \S+ (\d+) ", request)
-            body = b" ".join(found.groups()) if found else b"nobody"
+            found = re.search(rb"^PROXY TCP4 (\S+) \S+ (\d+) |^X-Forwarded-For: (\S+)", request, re.MULTILINE)
+            body = b" ".join(word for word in found.groups() if word) if found else b"nobody"
             client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
 
 
@@ -121,7 +121,20 @@ class Varnish(Receiver):
                 "-f", self.own / "answer.vcl"]
 
 
-@with_servers(Haproxy, HaproxyShards, Stunnel, Varnish)
+class Squid(Receiver):
+    kind, title, package = "squid", "squid, in front of a server", "squid"
+    habits = "changes its user between bind and listen"
+    sees_port = False
+    log_pattern = "^{client} GET http://squid.example.org/"
+
+    def command(self):
+        os.chmod(self.own, 0o777)
+        self.write("squid.conf", SquidConfiguration.format(own=self.own, port=HttpPort, backend=Backend(self.workspace)))
+        name = f"proxyd{os.getpid()}x{self.instance}"  # of its files in /dev/shm
+        return ["squid", "-N", "-n", name, "-f", self.own / "squid.conf"]
+
+
+@with_servers(Haproxy, HaproxyShards, Stunnel, Varnish, Squid)
 class TestProxies(StandardExercises):
     pass
 
@@ -181,4 +194,21 @@ sub vcl_synth {
     set resp.body = "client " + client.ip;
     return (deliver);
 }
+"""
+SquidConfiguration = """
+http_port {port} accel defaultsite=squid.example.org
+cache_peer {backend.address} parent {backend.port} 0 originserver no-query no-digest
+http_access allow all
+pid_filename {own}/squid.pid
+logformat seen %>a %rm %ru
+access_log stdio:{own}/access.log seen
+cache_log {own}/cache.log
+cache_store_log none
+cache deny all
+client_persistent_connections off
+server_persistent_connections off
+coredump_dir {own}
+shutdown_lifetime 0 seconds
+netdb_filename none
+pinger_enable off
 """
