@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 
-from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, descendants_of, is_alive, with_servers
+from support.receiver_suite import (HttpPort, HttpsPort, Receiver, StandardExercises, descendants_of, is_alive,
+                                    start_server, with_servers)
 from support.servers import IsRootOpen, NginxUser
 from support.workspace import wait_until
 
@@ -169,6 +170,23 @@ class MiniHttpdTls(MiniHttpd):
         certificate, key = self.certificate()
         both = self.write("both.pem", key.read_text() + certificate.read_text())
         return ["-S", "-E", both]
+
+
+def test_an_upgrade_of_nginx_without_its_variables(workspace):
+    """Its successor is not under libpreload then, and wants to open the port itself; proxyd has it, so it fails, and
+    the old one goes on."""
+    class Scrubbed(NginxUpgrade):
+        def extra(self):
+            return ""
+
+    with start_server(Scrubbed, workspace) as server:
+        os.kill(server.master, signal.SIGUSR2)
+        server.wait_for_line(r"bind\(\) to 0.0.0.0:\d+ failed \(98: Address already in use\)")
+        server.wait_for_line(r"still could not bind\(\)")
+        wait_until(lambda: len(server.pids()) == 3, "the old processes alone")
+        text, (address, port) = server.serve("https")
+        assert text == f"{address} {port}\n"
+        server.stop()
 
 
 @with_servers(Nginx, NginxReuseport, NginxOptions, NginxUpgrade, Lighttpd, BusyboxHttpd, MiniHttpd, MiniHttpdTls)

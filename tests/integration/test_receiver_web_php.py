@@ -6,8 +6,9 @@ import os
 import signal
 import struct
 
+from support import server_table
 from support.processes import Child
-from support.receiver_suite import HttpPort, Receiver, StandardExercises, with_servers
+from support.receiver_suite import HttpPort, HttpsPort, Receiver, Source, StandardExercises, with_servers
 from support.servers import IsRootOpen
 from support.workspace import wait_until
 from test_receiver_web import Nginx
@@ -15,6 +16,18 @@ from test_receiver_web import Nginx
 User = "nobody" if os.geteuid() == 0 and IsRootOpen else getpass.getuser()
 Script = "<?php echo $_SERVER['REMOTE_ADDR'], ' ', $_SERVER['REMOTE_PORT'], \"\\n\";\n"
 FastCgiPort, CheckedPort = 9000, 9001
+SocketsScript = """<?php
+$listener = socket_create(AF_INET, SOCK_STREAM, SOL_TCP);
+socket_bind($listener, $argv[1], $argv[2]);
+socket_listen($listener);
+socket_getsockname($listener, $address, $port);
+echo "listens on $address $port\\n";
+while ($client = socket_accept($listener)) {
+    socket_getpeername($client, $address, $port);
+    socket_write($client, "$address $port\\n");
+    socket_close($client);
+}
+"""
 OtherSource = "127.0.0.12"
 
 
@@ -128,6 +141,20 @@ class PhpFpm(Receiver):
         wait_until(lambda: not set(self.pids()) & set(self.old_children), "the end of the old children")
 
 
+class PhpSockets(Receiver):
+    """A server written in PHP with socket_bind and its like, from the extension "sockets"."""
+
+    kind, title, package = "php-sockets", "PHP's extension `sockets`", "php8.2-common"
+    habits = "PHP before 8.5 loads extensions with RTLD_DEEPBIND: their calls go to libc, past every preloaded library"
+    restart_words = "-"
+    result = "doesn't work: it opens the port itself"
+    server_port = 8081  # proxyd's is another, so that this one is free on the test's address
+
+    def command(self):
+        self.write("server.php", SocketsScript)
+        return ["php", self.own / "server.php", self.workspace.address, self.server_port]
+
+
 def fastcgi_request(script):
     """A GET of that script, and the connection is to be closed after it (FastCGI specification, section 3)."""
     def record(kind, content):
@@ -136,6 +163,15 @@ def fastcgi_request(script):
     parameters = {"SCRIPT_FILENAME": str(script), "REQUEST_METHOD": "GET"}
     pairs = b"".join(bytes([len(key), len(value)]) + (key + value).encode() for key, value in parameters.items())
     return record(1, struct.pack("!HB5x", 1, 0)) + record(4, pairs) + record(4, b"") + record(5, b"")
+
+
+def test_an_extension_of_php_opens_the_port_itself(workspace, request):
+    server = PhpSockets(workspace, "--port", f"{HttpsPort}={PhpSockets.server_port}")
+    server.wait_for_line(f"^listens on {workspace.address} {PhpSockets.server_port}$")
+    client = workspace.connect(port=PhpSockets.server_port, source=Source)
+    assert client.read_to_end().decode() == f"{client.address[0]} {client.address[1]}\n"
+    assert list(server.site.iterdir()) == []
+    server_table.state(request.path, PhpSockets, PhpSockets.result)
 
 
 @with_servers(PhpServer, PhpServerWorkers, NginxFpm, PhpFpm)
