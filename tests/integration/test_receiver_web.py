@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Web servers from Debian's packages, unmodified, behind proxyd: see support/receiver_suite.py."""
 
+import getpass
 import os
 import signal
 
 from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, with_servers
-from support.servers import NginxUser
+from support.servers import IsRootOpen, NginxUser
 from support.workspace import wait_until
+
+User = "nobody" if os.geteuid() == 0 and IsRootOpen else getpass.getuser()
 
 
 class Nginx(Receiver):
@@ -16,12 +19,13 @@ class Nginx(Receiver):
     ports = {"https": HttpsPort, "http": HttpPort}
     log_pattern = "^{client} GET {path} "
     listen_options = ""
+    location = 'location / {{ return 200 "$remote_addr $remote_port\\n"; }}'
 
     def command(self):
         certificate, key = self.certificate()
         self.write("nginx.conf", NginxConfiguration.format(
             user=NginxUser, own=self.own, certificate=certificate, key=key, options=self.listen_options, https=HttpsPort,
-            http=HttpPort, extra=self.extra()))
+            http=HttpPort, extra=self.extra(), location=self.location.format(own=self.own)))
         return ["nginx", "-p", self.own, "-c", "nginx.conf", "-e", "stderr"]
 
     def extra(self):
@@ -53,7 +57,69 @@ class NginxOptions(Nginx):
     listen_options = "deferred fastopen=5 so_keepalive=60:10:3 backlog=64 rcvbuf=64k"
 
 
-@with_servers(Nginx, NginxReuseport, NginxOptions)
+class Lighttpd(Receiver):
+    kind, title, package = "lighttpd", "lighttpd with `server.max-worker`", "lighttpd"
+    habits = "two workers share the listeners, and take as many clients as there are; TCP_NODELAY set on the listeners"
+    restart_words = "USR1"
+    ports = {"https": HttpsPort, "http": HttpPort}
+
+    def command(self):
+        certificate, key = self.certificate()
+        self.write("index.shtml", '<!--#echo var="REMOTE_ADDR" --> <!--#echo var="REMOTE_PORT" -->')
+        self.write("lighttpd.conf", LighttpdConfiguration.format(own=self.own, certificate=certificate, key=key,
+                                                                 https=HttpsPort, http=HttpPort))
+        return ["lighttpd", "-D", "-f", self.own / "lighttpd.conf"]
+
+    def restart(self):
+        self.old_workers = self.pids()[1:]
+        self.signal(signal.SIGUSR1)
+        wait_until(lambda: len(set(self.pids()[1:]) - set(self.old_workers)) == 2, "two new workers")
+        return self
+
+    def wait_until_settled(self):
+        wait_until(lambda: not set(self.pids()) & set(self.old_workers), "the end of the old workers")
+
+
+class BusyboxHttpd(Receiver):
+    kind, title, package = "busybox", "busybox httpd", "busybox"
+    habits = "listens on `[::]` only; a process for each client"
+    log_pattern = r"^\[::ffff:{client}\]:\d+: url:/$"
+    sees_address = False
+    exit_codes = (-signal.SIGTERM,)
+
+    def command(self):
+        self.write("index.html", "served\n")
+        return ["busybox", "httpd", "-f", "-vv", "-p", HttpPort, "-h", self.own]
+
+
+class MiniHttpd(Receiver):
+    kind, title, package = "mini-httpd", "mini-httpd", "mini-httpd"
+    habits = "binds `[::]`, then 0.0.0.0, which must fail then; waits with select; a process for each client"
+    log_pattern = '^{client} .*"GET / '
+    sees_address = False
+    exit_codes = (1,)
+
+    def command(self):
+        self.write("index.html", "served\n")
+        log = self.own / "access.log"
+        return ["mini_httpd", "-D", "-p", next(iter(self.ports.values())), "-d", self.own, "-l", log, "-i",
+                self.own / "pid", "-u", User, *self.tls_options()]
+
+    def tls_options(self):
+        return []
+
+
+class MiniHttpdTls(MiniHttpd):
+    kind, title = "mini-httpd-tls", "mini-httpd with TLS"
+    ports = {"https": HttpsPort}
+
+    def tls_options(self):
+        certificate, key = self.certificate()
+        both = self.write("both.pem", key.read_text() + certificate.read_text())
+        return ["-S", "-E", both]
+
+
+@with_servers(Nginx, NginxReuseport, NginxOptions, Lighttpd, BusyboxHttpd, MiniHttpd, MiniHttpdTls)
 class TestWebServers(StandardExercises):
     pass
 
@@ -79,7 +145,23 @@ http {{
     server {{
         listen {https} ssl http2 {options};
         listen {http} {options};
-        location / {{ return 200 "$remote_addr $remote_port\n"; }}
+        {location}
     }}
+}}
+"""
+
+LighttpdConfiguration = """
+server.document-root = "{own}"
+server.errorlog = "/dev/stderr"
+server.port = {http}
+server.max-worker = 2
+server.modules = ( "mod_openssl", "mod_ssi" )
+index-file.names = ( "index.shtml" )
+ssi.extension = ( ".shtml" )
+mimetype.assign = ( ".shtml" => "text/plain" )
+$SERVER["socket"] == ":{https}" {{
+    ssl.engine = "enable"
+    ssl.pemfile = "{certificate}"
+    ssl.privkey = "{key}"
 }}
 """
