@@ -198,7 +198,7 @@ class Receiver(Child):
         if hello is None and scheme == "http":
             hello = f"GET / HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n\r\n".encode()
         elif hello is None:
-            hello, expected, until = client_hello.captured(self.host), b"\x16\x03\x03", "answer"
+            hello, expected, until = client_hello.captured(self.host), "\x16\x03\x03", "answer"
         return Load(self.workspace, hello, port=self.ports[scheme], expect=expected, until=until, **options)
 
     def stop(self):
