@@ -61,7 +61,6 @@ class Lighttpd(Receiver):
     habits = "two workers share the listeners, and take as many clients as there are; TCP_NODELAY set on the listeners"
     restart_words = "USR1"
     ports = {"https": HttpsPort, "http": HttpPort}
-    log_pattern = "^{client} GET {path} "
 
     def command(self):
         certificate, key = self.certificate()
@@ -85,7 +84,7 @@ class BusyboxHttpd(Receiver):
     habits = "listens on `[::]` only; a process for each client"
     log_pattern = r"^\[::ffff:{client}\]:\d+: url:/$"
     sees_address = False
-    stop_signal, exit_codes = signal.SIGTERM, (-signal.SIGTERM,)
+    exit_codes = (-signal.SIGTERM,)
 
     def command(self):
         self.write("index.html", "served\n")
@@ -95,8 +94,9 @@ class BusyboxHttpd(Receiver):
 class MiniHttpd(Receiver):
     kind, title, package = "mini-httpd", "mini-httpd", "mini-httpd"
     habits = "binds `[::]`, then 0.0.0.0, which must fail then; waits with select; a process for each client"
-    log_pattern = '^{client} .*"GET {path} '
+    log_pattern = '^{client} .*"GET / '
     sees_address = False
+    exit_codes = (1,)
 
     def command(self):
         self.write("index.html", "served\n")
@@ -154,9 +154,7 @@ server.document-root = "{own}"
 server.errorlog = "/dev/stderr"
 server.port = {http}
 server.max-worker = 2
-server.modules = ( "mod_openssl", "mod_ssi", "mod_accesslog" )
-accesslog.filename = "{own}/access.log"
-accesslog.format = "%h %r %s"
+server.modules = ( "mod_openssl", "mod_ssi" )
 index-file.names = ( "index.shtml" )
 ssi.extension = ( ".shtml" )
 mimetype.assign = ( ".shtml" => "text/plain" )

@@ -108,7 +108,7 @@ class Receiver(Child):
 
     def wait_until_settled(self):
         """Called on who served before a restart, when clients have come since: the old processes are gone."""
-        wait_until(lambda: not client_descriptors_of(*self.pids()) and not queued_handoffs_of(self.pids()),
+        wait_until(lambda: not self.clients() and not queued_handoffs_of(self.pids()),
                    f"an idle {self.kind} after another took its place")
         self.stop()
 
@@ -168,7 +168,12 @@ class Receiver(Child):
             return len(inodes) == count and not inodes & set(without)
 
         wait_until(is_ready, f"{self.kind} with {count} site sockets, but {self.live_sockets()}")
+        self.idle_sockets = client_descriptors_of(*self.pids())  # of other kinds, or left by a bind that failed
         return self
+
+    def clients(self):
+        """The sockets of clients that any of its processes holds."""
+        return client_descriptors_of(*self.pids()) - self.idle_sockets
 
     def pids(self):
         """Of all its processes."""
@@ -333,7 +338,7 @@ class StandardExercises:
         server = run.server
         result = assert_all_served(server.load(count=LoadCount, at_once=LoadAtOnce, seconds=60))
         assert result["ok"] == LoadCount
-        wait_until(lambda: not client_descriptors_of(*server.pids()), f"{server.kind} without any client")
+        wait_until(lambda: not server.clients(), f"{server.kind} without any client")
         run.wait_until_nobody_is_left()
         run.pass_exercise("load")
 
