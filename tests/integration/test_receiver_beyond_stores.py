@@ -110,14 +110,13 @@ class Mariadb(Store):
     def command(self):
         certificate, key = self.certificate()
         user = self.give_to("nobody")
-        (self.own / "data").mkdir()
-        if user:
-            shutil.chown(self.own / "data", "nobody")
+        subprocess.run([*user, "mariadb-install-db", "--no-defaults", f"--datadir={self.own / 'data'}", "--innodb=OFF",
+                        "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True)
         options = {"datadir": self.own / "data", "port": Port, "bind-address": "0.0.0.0", "ssl-cert": certificate,
                    "ssl-key": key, "socket": self.own / "local.sock", "pid-file": self.own / "pid",
-                   "innodb": "OFF", "default-storage-engine": "MyISAM", "max-connections": 200,
-                   "lc-messages-dir": "/usr/share/mysql", "max-connect-errors": 100000}
-        return [*user, "/usr/sbin/mariadbd", "--no-defaults", "--skip-grant-tables", "--skip-name-resolve",
+                   "innodb": "OFF", "default-storage-engine": "MyISAM", "max-connections": 200, "max-connect-errors": 100000,
+                   "init-file": self.write("init.sql", "create user if not exists somebody@'%';\n")}
+        return [*user, "/usr/sbin/mariadbd", "--no-defaults", "--skip-name-resolve",
                 *(f"--{key}={value}" for key, value in options.items())]
 
     def load(self, **options):
@@ -130,7 +129,7 @@ class Mariadb(Store):
 
     def serve(self, scheme, source=Source):
         question = "select host from information_schema.processlist where id = connection_id(); show status like 'ssl_version'"
-        text, client = self.run_client("mariadb", "--no-defaults", "-N", "-h", self.workspace.address, "-P", Port, "--protocol=tcp",
+        text, client = self.run_client("mariadb", "--no-defaults", "-N", "-u", "somebody", "-h", self.workspace.address, "-P", Port, "--protocol=tcp",
                                        f"--ssl-ca={self.certificate()[0]}", "-e", question)
         assert "Ssl_version\tTLSv1.3" in text
         return text.replace(":", " "), client
