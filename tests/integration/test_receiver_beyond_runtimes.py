@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What servers are made with: Erlang, Boost.Asio, another libc, and Go, which can't be. See support/receiver_suite.py."""
 
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 
 from support import server_table
 from support.processes import DeadlineSeconds, program
 from support.receiver_suite import HttpPort, Receiver, StandardExercises, with_servers
+from support.workspace import free_port
 
 Programs = pathlib.Path(server_table.__file__).parent
 
@@ -64,6 +67,33 @@ class Musl(Receiver):
 @with_servers(Erlang, ErlangSocket, Asio, Musl)
 class TestRuntimes(StandardExercises):
     pass
+
+
+class Rust:
+    title, package, restart_words = "Rust programs with tokio, such as sccache", "sccache", "not tried"
+    habits = "call libc, but for static builds"
+
+
+def test_a_rust_program_serves_its_clients(workspace, request):
+    """sccache's client knows its server's port, but no other address than 127.0.0.1."""
+    port = free_port("127.0.0.1")
+    proxyd = workspace.start_proxyd(listen=[{"address": f"127.0.0.1:{port}", "site": str(workspace.site("rust"))}])
+    common = {**os.environ, "SCCACHE_DIR": str(workspace.path / "cache"), "HOME": str(workspace.path)}
+    server = workspace.start(program("proxyrun"), "--site", workspace.site("rust"), "--port", f"{port}=4226", "--trace", "--", "sccache",
+                             env={**common, "SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1"})
+    server.wait_for_line("bind to 127.0.0.1:4226 became ")
+
+    def ask(*command):
+        return subprocess.run(["sccache", *command], env={**common, "SCCACHE_SERVER_PORT": str(port)}, capture_output=True,
+                              text=True, timeout=DeadlineSeconds)
+
+    for _ in range(10):
+        result = ask("--show-stats")
+        assert result.returncode == 0 and re.search(r"^Compile requests +0$", result.stdout, re.MULTILINE), result
+    assert ask("--stop-server").returncode == 0
+    assert server.wait_for_exit() == 0
+    assert {proxyd.access_line(index)["verdict"] for index in range(11)} == {"handed_over"}
+    server_table.state(request.path, Rust, server_table.Works)
 
 
 class Go:
