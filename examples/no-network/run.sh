@@ -92,7 +92,7 @@ start_proxyd
 ways=()
 for way in "${Ways[@]}"; do
     mkdir "$dir/sites/$way.example.test"
-    if confined "$way" true >"$dir/attempt.log" 2>&1; then
+    if confined "$way" "$dir/programs/bin/proxyrun" --version >"$dir/attempt.log" 2>&1; then
         ways+=("$way")
         start_server "$way"
     else
