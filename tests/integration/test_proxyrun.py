@@ -99,11 +99,11 @@ def python_command(directory, port):
     return [sys.executable, "-c", PYTHON_PROGRAM, port]
 
 
-def seen_by_server(client, tls):
+def seen_by_server(client, tls, address=CLIENT_ADDRESS):
     """What the server said of this client, behind its address and port, which must be right."""
     client_port = client.getsockname()[1]
     answer = request(client, tls=tls).split("\r\n\r\n")[1].split()
-    assert answer[:2] == [CLIENT_ADDRESS, str(client_port)]
+    assert answer[:2] == [address, str(client_port)]
     return answer[2:]
 
 
@@ -124,12 +124,12 @@ def test_nginx_with_tls_and_two_workers(site, tmp_path, options, sockets):
         assert not complaints
 
 
-@pytest.mark.parametrize("listen", ["{port}, '127.0.0.1'", "{port}"])
-def test_node_https(site, tmp_path, listen):
+@pytest.mark.parametrize("listen, prefix", [("{port}, '127.0.0.1'", ""), ("{port}", "::ffff:")])
+def test_node_https(site, tmp_path, listen, prefix):
     port = support.free_port()
     with served(site, node_command(tmp_path, port, listen), port) as (child, edge):
         for _ in range(10):
-            seen_by_server(edge.connect(), tls=True)
+            seen_by_server(edge.connect(), True, prefix + CLIENT_ADDRESS)
 
 
 @pytest.mark.parametrize("command, tls", [(nginx_command, True), (node_command, True),
