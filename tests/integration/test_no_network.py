@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Servers in confinement, without a network: examples/no-network says what it shows, and its unit is a valid one."""
 
+import itertools
 import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 
 import pytest
 
-from support.processes import DeadlineSeconds, program
-from support.workspace import Port
+from support.load import state_of
+from support.processes import DeadlineSeconds, program, read_if_there
+from support.receiver_suite import descendants_of
+from support.workspace import Port, wait_until
 
 Example = pathlib.Path(__file__).parents[2] / "examples" / "no-network"
 Build = pathlib.Path(program("proxyrun")).parents[1]
@@ -51,6 +56,52 @@ def test_a_refused_bind_opens_no_port(workspace):
         capture_output=True, text=True, timeout=DeadlineSeconds)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == "PermissionError: [Errno 13] Permission denied"
+
+
+QueueOutside = 20
+SetQueue = f'echo {QueueOutside} >/proc/sys/net/unix/max_dgram_qlen; exec "$@"'
+
+
+def queued_until_full(path):
+    """How many datagrams a site socket takes that nobody reads."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        for count in itertools.count():
+            try:
+                sender.sendto(b"no handoff", str(path))
+            except BlockingIOError:
+                return count
+
+
+@pytest.mark.parametrize("way", ["namespace", "bubblewrap"])
+def test_a_keeper_outside_makes_the_sockets_outside(workspace, way):
+    """So they have the queues of its network namespace, whatever the server's has, and outlive the server."""
+    if reason := why_not(workspace, way):
+        pytest.skip(f"{way} can't: {reason}")
+    site = workspace.site("blog")
+    shutil.copy(Example / "server.py", workspace.path)
+    library = shutil.copy(Build / "lib" / "libpreload.so", workspace.path)  # where the server sees it, too
+    server = workspace.start("unshare", "--user", "--map-root-user", "--net", "sh", "-euc", SetQueue, "outside",
+                             program("proxyrun"), "--keep", "--trace", "--site", site, "--port", f"{Port}=8000", "--",
+                             Example / f"{way}.sh", site, workspace.path, "/usr/bin/python3", workspace.path / "server.py", "8000",
+                             env={**os.environ, "PROXYD_PRELOAD": library})
+    server.wait_for_line(f"bind to 0.0.0.0:8000 became index 0 for port {Port} ")
+    path, = site.glob("[0-9]*.sock")
+    pids = wait_until(lambda: [pid for pid in descendants_of(server.pid) if "server.py" in command_of(pid)], "the server")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        wait_until(lambda pid=pid: state_of(pid) == "T", "a stopped server")
+    assert queued_until_full(path) == QueueOutside + 1
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: sum("became index" in line for line in server.lines) == 2, "another server")
+    wait_until(lambda: queued_until_full(path) > 0, "somebody who reads")
+
+
+def command_of(pid):
+    """Of a Python."""
+    return read_if_there(f"/proc/{pid}/cmdline") if read_if_there(f"/proc/{pid}/comm").startswith("python3") else ""
 
 
 def test_the_unit_is_valid(workspace):
