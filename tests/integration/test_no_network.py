@@ -97,6 +97,8 @@ def test_a_keeper_outside_makes_the_sockets_outside(workspace, way):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: sum("became index" in line for line in server.lines) == 2, "another server")
     wait_until(lambda: queued_until_full(path) > 0, "somebody who reads")
+    server.signal(signal.SIGTERM)
+    server.wait_for_exit()
 
 
 def command_of(pid):
