@@ -37,7 +37,16 @@ HABITS = [
     ("poll_loop", "epoll"),
     ("prefork",),
     ("reuse_port",),
+    ("share_connection",),
     ("shutdown_accept",),
+]
+
+# Habits for which it doesn't matter what the listener's address is.
+HABITS_OF_ANY_ADDRESS = [
+    *[("scrub_environment", call, listener)
+      for call in ("execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve",
+                   "posix_spawn", "posix_spawnp", "vfork")
+      for listener in ("kept", "closed")],
 ]
 
 
@@ -55,12 +64,21 @@ def test_a_server_observes_the_same_as_on_a_tcp_listener(habit, host):
                observe(program, host, arguments, preloaded=True))
 
 
+@pytest.mark.parametrize("habit", HABITS_OF_ANY_ADDRESS, ids=" ".join)
+def test_a_server_with_any_address_observes_the_same_as_on_a_tcp_listener(habit):
+    program, *arguments = habit
+    check_same(observe(program, "127.0.0.1", arguments, preloaded=False),
+               observe(program, "127.0.0.1", arguments, preloaded=True))
+
+
 @pytest.mark.parametrize("habit", [
     ("blocking_accept",),
     ("inherited_options", "after-listen"),
     ("listener_answers",),
     ("poll_loop", "epoll"),
     ("prefork",),
+    ("scrub_environment", "execle", "kept"),
+    ("scrub_environment", "posix_spawnp", "kept"),
 ], ids=" ".join)
 def test_the_same_library_works_in_a_musl_program(habit, tmp_path, monkeypatch):
     if shutil.which("musl-gcc") is None:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Web servers from Debian's packages, unmodified, behind proxyd: see support/receiver_suite.py."""
 
+import contextlib
 import getpass
 import os
+import shutil
 import signal
 
-from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, with_servers
+from support.receiver_suite import (HttpPort, HttpsPort, Receiver, StandardExercises, descendants_of, is_alive,
+                                    start_server, with_servers)
 from support.servers import IsRootOpen, NginxUser
 from support.workspace import wait_until
 
@@ -19,12 +22,13 @@ class Nginx(Receiver):
     ports = {"https": HttpsPort, "http": HttpPort}
     log_pattern = "^{client} GET {path} "
     listen_options = ""
+    location = 'location / {{ return 200 "$remote_addr $remote_port\\n"; }}'
 
     def command(self):
         certificate, key = self.certificate()
         self.write("nginx.conf", NginxConfiguration.format(
             user=NginxUser, own=self.own, certificate=certificate, key=key, options=self.listen_options, https=HttpsPort,
-            http=HttpPort, extra=self.extra()))
+            http=HttpPort, extra=self.extra(), location=self.location.format(own=self.own)))
         return ["nginx", "-p", self.own, "-c", "nginx.conf", "-e", "stderr"]
 
     def extra(self):
@@ -54,6 +58,56 @@ class NginxOptions(Nginx):
     kind, title = "nginx-options", "nginx with `deferred fastopen so_keepalive`"
     habits = "sets options of TCP on its listeners, and listens again after that"
     listen_options = "deferred fastopen=5 so_keepalive=60:10:3 backlog=64 rcvbuf=64k"
+
+
+class NginxUpgrade(Nginx):
+    """As a daemon: it ignores USR2 while its first parent is there. A master gives only those variables to its
+    successor that its configuration names."""
+
+    kind, title = "nginx-upgrade", "nginx, upgraded to another binary"
+    habits = "executes itself again with its listeners, and with `env LD_PRELOAD; env PROXYD_SITE; env PROXYD_PORTS;`"
+    restart_words = "USR2, then QUIT for the old one"
+
+    def command(self):
+        _, *arguments = super().command()
+        path = self.own / "nginx.conf"
+        path.write_text(path.read_text().replace("daemon off", "daemon on"))
+        return [shutil.which("nginx"), *arguments]  # it executes what it was called
+
+    def is_running(self):
+        return True  # though its first process ends at once
+
+    def wait_until_ready(self, without=()):
+        self.master = wait_until(self.pid_in_file, "a master")
+        wait_until(lambda: len(self.pids()) == 3, "two workers")
+        return super().wait_until_ready(without)
+
+    def extra(self):
+        return "env LD_PRELOAD; env PROXYD_SITE; env PROXYD_PORTS;"
+
+    def pids(self):
+        return descendants_of(self.master)
+
+    def restart(self):
+        self.old_pids = self.pids()
+        os.kill(self.master, signal.SIGUSR2)
+        new_pid = wait_until(lambda: (self.own / "nginx.pid.oldbin").exists() and self.pid_in_file(), "a new master")
+        wait_until(lambda: len(descendants_of(new_pid)) == 3, "two new workers")
+        os.kill(self.master, signal.SIGQUIT)
+        self.master = new_pid
+        return self
+
+    def pid_in_file(self):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int((self.own / "nginx.pid").read_text())
+
+    def wait_until_settled(self):
+        wait_until(lambda: not any(map(is_alive, self.old_pids)), "the end of the old processes")
+
+    def stop(self):
+        pids = self.pids()
+        os.kill(self.master, signal.SIGTERM)
+        wait_until(lambda: not any(map(is_alive, pids)), "the end of the new processes")
 
 
 class Lighttpd(Receiver):
@@ -118,7 +172,24 @@ class MiniHttpdTls(MiniHttpd):
         return ["-S", "-E", both]
 
 
-@with_servers(Nginx, NginxReuseport, NginxOptions, Lighttpd, BusyboxHttpd, MiniHttpd, MiniHttpdTls)
+def test_an_upgrade_of_nginx_without_its_variables(workspace):
+    """Its successor is not under libpreload then, and wants to open the port itself; proxyd has it, so it fails, and
+    the old one goes on."""
+    class Scrubbed(NginxUpgrade):
+        def extra(self):
+            return ""
+
+    with start_server(Scrubbed, workspace) as server:
+        os.kill(server.master, signal.SIGUSR2)
+        server.wait_for_line(r"bind\(\) to 0.0.0.0:\d+ failed \(98: Address already in use\)")
+        server.wait_for_line(r"still could not bind\(\)")
+        wait_until(lambda: len(server.pids()) == 3, "the old processes alone")
+        text, (address, port) = server.serve("https")
+        assert text == f"{address} {port}\n"
+        server.stop()
+
+
+@with_servers(Nginx, NginxReuseport, NginxOptions, NginxUpgrade, Lighttpd, BusyboxHttpd, MiniHttpd, MiniHttpdTls)
 class TestWebServers(StandardExercises):
     pass
 
@@ -144,7 +215,7 @@ http {{
     server {{
         listen {https} ssl http2 {options};
         listen {http} {options};
-        location / {{ return 200 "$remote_addr $remote_port\n"; }}
+        {location}
     }}
 }}
 """

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Habit: counts what accept costs it: calls of malloc and its kin and of pthread_mutex_lock, which
-// are this program's own here. Between the lines "begin" and "end" there is one accept, for a tracer
-// of system calls. The argument: "accept", or "accept4" with SOCK_NONBLOCK.
+// are this program's own here. Between the lines "begin" and "end" there is one accept, for a
+// tracer of system calls. The argument: "accept", or "accept4" with SOCK_NONBLOCK.
 #include "tests/programs/observe.h"
 
 #include <errno.h>
@@ -61,9 +61,9 @@ int main(int count, char** arguments) {
         if (read(STDIN_FILENO, &go, 1) != 1) return 1;  // the client is in the queue
         mark("begin\n");
         const int allocations_before = allocations, locks_before = locks;
-        const int fd = is_accept4 ? accept4(listener, &peer.generic, &length,
-                                            SOCK_NONBLOCK | SOCK_CLOEXEC)
-                                  : accept(listener, &peer.generic, &length);
+        const int fd = is_accept4
+                           ? accept4(listener, &peer.generic, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
+                           : accept(listener, &peer.generic, &length);
         const int allocations_after = allocations, locks_after = locks;
         mark("end\n");
         printf("allocations: %d, locks: %d\n", allocations_after - allocations_before,

@@ -39,6 +39,7 @@ int main(int count, char** arguments) {
     (void)count;
     const union socket_address address = address_from(arguments);
     listener = new_listener(&address, 0);
+    observe("listen", listen(listener, ClientCount));
     pthread_t threads[ThreadCount];
     for (int i = 0; i < ThreadCount; i++)
         pthread_create(&threads[i], NULL, serve, NULL);
