@@ -46,9 +46,11 @@ def takes_key(key):
 def children_of(pid):
     """Of all its threads; nothing of a process that is not there any more."""
     children = []
-    for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            children += map(int, thread.read_text().split())
+    with contextlib.suppress(OSError):
+        threads = os.listdir(f"/proc/{pid}/task")
+        for thread in threads:
+            with contextlib.suppress(OSError):
+                children += map(int, pathlib.Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
     return children
 
 
