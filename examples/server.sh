@@ -124,7 +124,7 @@ answers_held() { [[ $(grep -c '^HTTP/1.1 200' "$dir/held.log") -ge $1 ]]; }
 ask_held() {
     local before
     before=$(grep -c '^HTTP/1.1 200' "$dir/held.log" 2>/dev/null || true)
-    printf 'GET %s HTTP/1.1\r\nHost: %s\r\n\r\n' "$1" "$name" >&"$held"
+    printf 'GET %s HTTP/1.1\r\nHost: %s:%s\r\n\r\n' "$1" "$name" "$tls_port" >&"$held"
     wait_for "an answer over the connection that is held" answers_held $((before + 1))
 }
 
