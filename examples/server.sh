@@ -96,11 +96,22 @@ show_request() {
     row "https://$name$2" "$used" "$(sed -n 's/.*client \([0-9.]*:[0-9]*\).*/\1/p' "$dir/answer" | head -n 1)"
 }
 
-# established GROUP: how many connections to proxyd's ports the group's processes have (state 01, proc(5)).
+# family PID: it, its descendants, and who else is in its process group.
+family() {
+    ps -A -o pid= -o ppid= -o pgid= | awk -v first="$1" '{ parent[$1] = $2; group[$1] = $3 }
+        END {
+            for (pid in parent) {
+                for (p = pid; p in parent && p != first && group[p] != first;) p = parent[p]
+                if (p in parent) print pid
+            }
+        }'
+}
+
+# established PID: how many connections to proxyd's ports its family has (state 01, proc(5)).
 established() {
     local pid ports
     ports=$(printf '%04X|%04X' "$tls_port" "$http_port")
-    for pid in $(ps -A -o pgid= -o pid= | awk -v group="$1" '$1 == group { print $2 }'); do
+    for pid in $(family "$1"); do
         find "/proc/$pid/fd" -type l -printf '%l\n' 2>/dev/null || true
     done | awk -v ports=":($ports)\$" 'FNR == NR { own[$1] = 1; next }
         $4 == "01" && $2 ~ ports && ("socket:[" $10 "]") in own { n++ } END { print n + 0 }' \
@@ -135,7 +146,7 @@ release() {
     rm "$dir/requests"
 }
 
-# show_open SERVER GROUP: where the one connection is that is open now.
+# show_open SERVER PID: where the one connection is that is open now.
 show_open() {
     local by_server by_proxyd
     by_server=$(established "$2") by_proxyd=$(established "$proxyd")
