@@ -5,6 +5,7 @@
 # has a connection open. Sourced with "set -euo pipefail" and $here set.
 #
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154  # for those who source it, and from stage.sh
 # shellcheck disable=SC2317  # functions that traps and wait_for call are not unreachable
 # shellcheck source=examples/stage.sh
 . "$here/../stage.sh"
@@ -19,7 +20,8 @@ need() {
     for pair in "$@" curl=curl openssl=openssl; do
         compgen -G "${pair%=*}" >/dev/null || command -v "${pair%=*}" >/dev/null || missing+=("${pair#*=}")
     done
-    [[ ${#missing[@]} -eq 0 ]] || fail "not everything is installed; as root: apt install --no-install-recommends $(printf '%s\n' "${missing[@]}" | sort -u | paste -sd ' ')"
+    [[ ${#missing[@]} -eq 0 ]] || fail "not everything is installed; as root:" \
+        "apt install --no-install-recommends $(printf '%s\n' "${missing[@]}" | sort -u | paste -sd ' ')"
 }
 
 # Of the newest PHP that Apache has a module for, such as "8.2".
@@ -36,8 +38,7 @@ make_directory() {
 
 # fill FILE: one of the example's files, with this run's places.
 fill() {
-    sed -e "s|@DIRECTORY@|$dir|g; s|@HERE@|$here|g; s|@USER@|$(id -un)|g; s|@TLS_PORT@|$tls_port|g; s|@HTTP_PORT@|$http_port|g" \
-        "$here/$1" >"$dir/$1"
+    sed "s|@DIRECTORY@|$dir|g; s|@USER@|$(id -un)|g; s|@TLS_PORT@|$tls_port|g; s|@HTTP_PORT@|$http_port|g" "$here/$1" >"$dir/$1"
 }
 
 proxyd_is_ready_or_gone() { grep -q ' notice ready: ' "$dir/proxyd.log" || ! kill -0 "$proxyd" 2>/dev/null; }

@@ -20,7 +20,8 @@ cp "$here/web.xml" "$dir/webapps/ROOT/WEB-INF/"
 cp "$here/index.jsp" "$dir/webapps/ROOT/"
 # What Debian's service does: catalina.sh finds a Java by itself, and becomes it.
 serve tomcat.log "$name" env CATALINA_HOME=$tomcat CATALINA_BASE="$dir" CATALINA_TMPDIR="$dir/temp" \
-    JAVA_OPTS="-Djava.awt.headless=true -Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData" $tomcat/bin/catalina.sh run
+    JAVA_OPTS="-Djava.awt.headless=true -Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData" \
+    $tomcat/bin/catalina.sh run
 java=${groups[-1]}
 wait_for "the site sockets" site_sockets "$name" 2
 echo "proxyd listens on 127.0.0.1, ports $tls_port and $http_port. Tomcat believes that it has 443 and 80."
