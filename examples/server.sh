@@ -30,7 +30,12 @@ php_version() { basename -s .so /usr/lib/apache2/modules/libphp*.so | sed 's/^li
 # make_directory EXAMPLE SITE: $dir, with the site's directory and a certificate for the name.
 make_directory() {
     dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-$1-XXXXXX")
-    chmod 711 "$dir" # a server that is started by root serves as another user
+    chmod 711 "$dir" # a server that is started by root serves as another user, who must get there
+    if [[ $EUID -eq 0 ]] && ! setpriv --reuid=nobody --clear-groups test -x "$dir"; then
+        rmdir "$dir"
+        dir=$(mktemp -d "/tmp/proxyd-$1-XXXXXX")
+        chmod 711 "$dir"
+    fi
     mkdir -p "$dir/sites/$2"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$2" \
         -addext "subjectAltName=DNS:$2" -keyout "$dir/key.pem" -out "$dir/certificate.pem" 2>"$dir/openssl.log"

@@ -10,6 +10,19 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../server.sh"
 name=blog.example.test
 
+# nginx goes into the background, in a session of its own: its workers' and its successor's group.
+add_daemon() { [[ ! -s $dir/nginx.pid ]] || groups+=("$(<"$dir/nginx.pid")"); }
+
+# Also when it is interrupted early.
+end() {
+    local status=$?
+    set +e
+    [[ -z $dir ]] || add_daemon
+    (exit "$status")
+    finish
+}
+trap end EXIT
+
 master_of() { ps -o ppid= -p "$1" | tr -d ' '; }
 has_pid() { [[ -s $dir/$1 ]]; }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
@@ -37,7 +50,7 @@ fill nginx.conf
 serve nginx.log "$name" "$(command -v nginx)" -e "$dir/error.log" -c "$dir/nginx.conf"
 wait_for "nginx to be in the background" has_pid nginx.pid
 master=$(<"$dir/nginx.pid")
-groups+=("$master") # a session of its own, as its workers' and its successor's
+add_daemon
 wait_for "the site sockets" site_sockets "$name" 4
 echo "proxyd listens on 127.0.0.1, ports $tls_port and $http_port. nginx believes that it has 443 and 80, IPv4 and IPv6."
 echo
@@ -62,6 +75,7 @@ some_more
 kill -HUP "$master"
 some_more
 echo "Reloaded (HUP) while clients came."
+trap finish EXIT # the group is known, and the pid file changes
 kill -USR2 "$master"
 wait_for "the new binary" has_pid nginx.pid.oldbin
 wait_for "its pid" has_pid nginx.pid
