@@ -10,13 +10,18 @@
 #include "libpreload/epoll_registrations.h"
 #include "libpreload/guest_config.h"
 #include "libpreload/inherited_options.h"
+#include "libpreload/known_listeners.h"
+#include "libpreload/prepared_sockets.h"
 #include "libpreload/real_calls.h"
 #include "libpreload/site_directory.h"
+#include "libpreload/stand_in.h"
 #include "libpreload/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <unistd.h>
 
 namespace proxyd {
 namespace {
@@ -67,15 +72,20 @@ int errno_for_program(Errno reason) {
     }
 }
 
-Result<UniqueFd> make_stand_in(int tcp_fd, sa_family_t family) {
+// What the program has set on its TCP socket is the listener's from here on.
+Result<void> prepare(BorrowedFd stand_in, int tcp_fd, const InstanceLabel& label) {
     const int nonblocking = fcntl(tcp_fd, F_GETFL) & O_NONBLOCK;
-    UniqueFd stand_in = UniqueFd::adopt(
-        socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | (nonblocking != 0 ? SOCK_NONBLOCK : 0), 0));
-    if (!stand_in.is_open()) return Unexpected{Errno::last()};
-    const UniqueFd untouched = UniqueFd::adopt(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (fcntl(stand_in.number(), F_SETFL, nonblocking) != 0) return Unexpected{Errno::last()};
+    const UniqueFd untouched =
+        UniqueFd::adopt(socket(label.address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!untouched.is_open()) return Unexpected{Errno::last()};
-    carry_options(BorrowedFd(tcp_fd), untouched, stand_in);
-    return stand_in;
+    StandIn listener{stand_in, ListenerState::of(stand_in).value_or(ListenerState())};
+    listener.state.label = label;
+    listener.state.claimant = getpid();
+    listener.state.is_listening = false;
+    carry_options(BorrowedFd(tcp_fd), untouched, listener);
+    if (!listener.store()) return Unexpected{Errno{ENOBUFS}};
+    return {};
 }
 
 // The stand-in takes the program's descriptor number, with its FD_CLOEXEC.
@@ -85,28 +95,81 @@ Result<void> put_in_place(BorrowedFd stand_in, int tcp_fd) {
     if (dup3(stand_in.number(), tcp_fd, cloexec != 0 ? O_CLOEXEC : 0) < 0)
         return Unexpected{Errno::last()};
     registrations.restore(tcp_fd);
+    forget_listener(tcp_fd);  // it must listen first
+    note_number(stand_in.number());
     return {};
+}
+
+Result<void> make_and_place(int tcp_fd, uint16_t edge_port, const InstanceLabel& label,
+                            SiteDirectory& directory) {
+    const UniqueFd stand_in = UniqueFd::adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!stand_in.is_open()) return Unexpected{Errno::last()};
+    const auto prepared = prepare(stand_in, tcp_fd, label);
+    if (!prepared) return prepared;
+    InstanceLabel::Text text;
+    const SiteSocketName name{edge_port, label.format(text)};
+    const auto bound =
+        bind_site_socket(stand_in, directory.fd(), guest_config().site_prefix(), name);
+    if (!bound) return bound;
+    return put_in_place(stand_in, tcp_fd);
+}
+
+// A socket that was made before anyone knew what the server would bind gets its name now.
+Result<void> show(const PreparedSocket& socket, uint16_t edge_port, const InstanceLabel& label,
+                  SiteDirectory& directory) {
+    InstanceLabel::Text text;
+    SiteSocketName::Text name;
+    SiteSocketName{edge_port, label.format(text)}.format(name);
+    const int number = directory.fd().number();
+    if (renameat(number, socket.file_name.data(), number, name.data()) != 0)
+        return Unexpected{Errno::last()};
+    return {};
+}
+
+Result<void> claim_and_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label,
+                             const PreparedSocket& socket, SiteDirectory* directory) {
+    const bool was_bound = socket.state && socket.state->claimant != 0;
+    if (was_bound)
+        label.index = socket.state->label.index;
+    else if (socket.is_hidden)
+        label.index = directory->free_index(edge_port, label);
+    const auto prepared = prepare(socket.fd(), tcp_fd, label);
+    if (!prepared) return prepared;
+    if (socket.is_hidden && !was_bound) {
+        const auto shown = show(socket, edge_port, label, *directory);
+        if (!shown) return shown;
+    }
+    trace("fd %d: took the prepared socket %s", tcp_fd, socket.file_name.data());
+    return put_in_place(socket.fd(), tcp_fd);
 }
 
 Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
     const GuestConfig& config = guest_config();
     auto directory = SiteDirectory::open_locked(config.site_prefix_bytes.data());
+    const bool reuses_port = int_option(tcp_fd, SOL_SOCKET, SO_REUSEPORT) == 1;
+    PreparedSockets prepared(edge_port);
+    PreparedSocket* socket = nullptr;
+    const PreparedChoice choice = prepared.choose(label, reuses_port, socket);
+    if (choice == PreparedChoice::Share) return put_in_place(socket->fd(), tcp_fd);
+    if (choice == PreparedChoice::Taken) return Unexpected{Errno{EADDRINUSE}};
+    // A prepared socket that has its name needs nothing of the directory.
+    if (choice == PreparedChoice::Claim && !socket->is_hidden)
+        return claim_and_place(tcp_fd, edge_port, label, *socket, nullptr);
     if (!directory) return Unexpected{directory.error()};
 
-    const bool is_taken = directory->clear_and_find_conflict(edge_port, label) &&
-                          int_option(tcp_fd, SOL_SOCKET, SO_REUSEPORT) != 1;
+    const bool is_taken =
+        directory->clear_and_find_conflict(edge_port, label, prepared) && !reuses_port;
     if (is_taken && !config.takes_over) return Unexpected{Errno{EADDRINUSE}};
+    if (choice == PreparedChoice::Claim) {
+        const auto claimed = claim_and_place(tcp_fd, edge_port, label, *socket, &*directory);
+        if (claimed && is_taken) directory->retire_conflicts(edge_port, label);
+        return claimed;
+    }
     // Whoever takes over takes the first name, which replaces its holder's file in one step.
     label.index = is_taken ? 0 : directory->free_index(edge_port, label);
-
-    auto stand_in = make_stand_in(tcp_fd, label.address.family());
-    if (!stand_in) return Unexpected{stand_in.error()};
-    InstanceLabel::Text text;
-    const SiteSocketName name{edge_port, label.format(text)};
-    const auto bound = bind_site_socket(*stand_in, directory->fd(), config.site_prefix(), name);
-    if (!bound) return bound;
-    if (is_taken) directory->retire_conflicts(edge_port, label);
-    return put_in_place(*stand_in, tcp_fd);
+    const auto made = make_and_place(tcp_fd, edge_port, label, *directory);
+    if (made && is_taken) directory->retire_conflicts(edge_port, label);
+    return made;
 }
 
 }  // namespace
@@ -117,8 +180,8 @@ std::optional<int> bind_listener(int fd, const sockaddr* address, socklen_t leng
     const auto edge_port = guest_config().edge_port_of(wanted.port());
     if (wanted.has_address() && !edge_port)
         trace(
-            "fd %d: bind to port %u is left alone: it is none of the server's ports in "
-            "PROXYD_PORTS",
+            "fd %d: bind to port %u is left alone: it is none of those that the server's clients "
+            "come for (PROXYD_PORTS)",
             fd, wanted.port());
     const int saved_errno = errno;
     const bool is_ours =

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 
@@ -30,30 +31,50 @@ bool read_site(const char* directory) {
     return true;
 }
 
-// A port number at `text`, which moves behind it.
-std::optional<uint16_t> read_port(const char*& text, const char* end) {
-    uint16_t port = 0;
-    const auto [rest, error] = std::from_chars(text, end, port);
-    if (error != std::errc() || port == 0) return std::nullopt;
-    text = rest;
-    return port;
+// Calls take(word) for each of the words with commas between them; false if it ever does.
+template <typename Take>
+bool for_each_word(std::string_view text, Take take) {
+    while (true) {
+        const size_t end = std::min(text.find(','), text.size());
+        if (!take(std::string_view(text.data(), end))) return false;
+        if (end == text.size()) return true;
+        text.remove_prefix(end + 1);
+    }
 }
 
 // EDGE[=SERVER] with commas between them.
 bool read_ports(const char* text) {
-    const char* const end = text + strlen(text);
     config.port_count = 0;
-    while (config.port_count < GuestConfig::PortsMax) {
-        const auto edge = read_port(text, end);
-        if (!edge) return false;
-        std::optional<uint16_t> server = edge;
-        if (*text == '=') server = read_port(++text, end);
-        if (!server) return false;
-        config.ports[config.port_count++] = {*edge, *server};
-        if (text == end) return true;
-        if (*text++ != ',') return false;
-    }
-    return false;
+    return for_each_word(text, [](std::string_view word) {
+        const auto pair = PortPair::parse(word);
+        if (!pair || config.port_count == GuestConfig::PortsMax) return false;
+        config.ports[config.port_count++] = *pair;
+        return true;
+    });
+}
+
+// EDGE=DESCRIPTOR with commas between them; what can't be read is passed over.
+void read_inherited(const char* text) {
+    config.inherited_count = 0;
+    for_each_word(text, [](std::string_view word) {
+        GuestConfig::InheritedSocket socket;
+        const char* const end = word.data() + word.size();
+        const auto edge = std::from_chars(word.data(), end, socket.edge);
+        if (edge.ec != std::errc() || edge.ptr == end || *edge.ptr != '=') return true;
+        const auto number = std::from_chars(edge.ptr + 1, end, socket.number);
+        if (number.ec != std::errc() || number.ptr != end || socket.number < 0) return true;
+        if (config.inherited_count < GuestConfig::InheritedMax)
+            config.inherited[config.inherited_count++] = socket;
+        return true;
+    });
+}
+
+void read_prepared_sockets() {
+    const char* const inherited = secure_getenv("PROXYD_SOCKETS");
+    if (inherited != nullptr) read_inherited(inherited);
+    const char* const keeper = secure_getenv("PROXYD_KEEPER");
+    if (keeper != nullptr && strlen(keeper) < config.keeper_path.size())
+        strcpy(config.keeper_path.data(), keeper);
 }
 
 // Idempotent: two threads that come here at once write the same bytes.
@@ -68,6 +89,7 @@ void load() {
     } else if (!read_ports(ports != nullptr ? ports : PortsDefault)) {
         config.problem = "PROXYD_PORTS is not EDGE[=SERVER],... with ports from 1 to 65535";
     } else {
+        read_prepared_sockets();
         config.is_active = true;
     }
 }
@@ -77,6 +99,13 @@ void load() {
 std::optional<uint16_t> GuestConfig::edge_port_of(uint16_t server_port) const {
     for (size_t i = 0; i < port_count; i++) {
         if (ports[i].server == server_port) return ports[i].edge;
+    }
+    return std::nullopt;
+}
+
+std::optional<uint16_t> GuestConfig::server_port_of(uint16_t edge_port) const {
+    for (size_t i = 0; i < port_count; i++) {
+        if (ports[i].edge == edge_port) return ports[i].server;
     }
     return std::nullopt;
 }

@@ -17,13 +17,13 @@
 namespace proxyd {
 namespace {
 
-// An option of SOL_SOCKET; its position in the table is its bit in ListenerWord::NativeOptions.
+// An option of SOL_SOCKET; its position in the table is its bit in ListenerState::native_options.
 struct NativeOption {
     int option;
     bool reads_doubled;  // socket(7), SO_RCVBUF: getsockopt gives twice what setsockopt took
 };
 
-constexpr std::array<NativeOption, 8> NativeOptions = {{
+constexpr std::array<NativeOption, 11> NativeOptions = {{
     {SO_KEEPALIVE, false},
     {SO_LINGER, false},
     {SO_RCVBUF, true},
@@ -32,28 +32,67 @@ constexpr std::array<NativeOption, 8> NativeOptions = {{
     {SO_SNDTIMEO, false},
     {SO_PRIORITY, false},
     {SO_RCVLOWAT, false},
+    {SO_OOBINLINE, false},
+    {SO_MARK, false},
+    {SO_MAX_PACING_RATE, false},
 }};
-static_assert(NativeOptions.size() == ListenerWord::NativeOptions.bits);
 
-// An option of TCP or IP with an int as its value, kept in the word.
-struct KeptOption {
+// An option of TCP, IP or IPv6 with an int for its value, kept in the state.
+struct IntOption {
     int level;
     int option;
-    ListenerWord::Field field;
-    sa_family_t family;  // AF_UNSPEC: of both
+    bool is_passed_on;
 };
 
-constexpr std::array KeptOptions = {
-    KeptOption{IPPROTO_TCP, TCP_NODELAY, ListenerWord::NoDelay, AF_UNSPEC},
-    KeptOption{IPPROTO_TCP, TCP_KEEPIDLE, ListenerWord::KeepIdle, AF_UNSPEC},
-    KeptOption{IPPROTO_TCP, TCP_KEEPINTVL, ListenerWord::KeepInterval, AF_UNSPEC},
-    KeptOption{IPPROTO_TCP, TCP_KEEPCNT, ListenerWord::KeepCount, AF_UNSPEC},
-    KeptOption{IPPROTO_IP, IP_TOS, ListenerWord::TypeOfService, AF_INET},
-    KeptOption{IPPROTO_IPV6, IPV6_TCLASS, ListenerWord::TypeOfService, AF_INET6},
+constexpr std::array IntOptions = {
+    IntOption{IPPROTO_TCP, TCP_NODELAY, true},
+    IntOption{IPPROTO_TCP, TCP_CORK, true},
+    IntOption{IPPROTO_TCP, TCP_KEEPIDLE, true},
+    IntOption{IPPROTO_TCP, TCP_KEEPINTVL, true},
+    IntOption{IPPROTO_TCP, TCP_KEEPCNT, true},
+    IntOption{IPPROTO_TCP, TCP_USER_TIMEOUT, true},
+    IntOption{IPPROTO_TCP, TCP_LINGER2, true},
+    IntOption{IPPROTO_TCP, TCP_NOTSENT_LOWAT, true},
+    IntOption{IPPROTO_TCP, TCP_WINDOW_CLAMP, true},
+    IntOption{IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, true},
+    IntOption{IPPROTO_TCP, TCP_INQ, true},
+    // These mean something to listeners, or while a connection is made.
+    IntOption{IPPROTO_TCP, TCP_MAXSEG, false},
+    IntOption{IPPROTO_TCP, TCP_SYNCNT, false},
+    IntOption{IPPROTO_TCP, TCP_DEFER_ACCEPT, false},
+    IntOption{IPPROTO_TCP, TCP_FASTOPEN, false},
+    IntOption{IPPROTO_TCP, TCP_QUICKACK, false},
+    IntOption{IPPROTO_TCP, TCP_SAVE_SYN, false},
+    IntOption{IPPROTO_IP, IP_TOS, true},
+    IntOption{IPPROTO_IP, IP_TTL, true},
+    IntOption{IPPROTO_IP, IP_MTU_DISCOVER, true},
+    IntOption{IPPROTO_IP, IP_RECVTTL, true},
+    IntOption{IPPROTO_IP, IP_RECVTOS, true},
+    IntOption{IPPROTO_IP, IP_PKTINFO, true},
+    IntOption{IPPROTO_IP, IP_RECVERR, true},
+    IntOption{IPPROTO_IP, IP_MINTTL, true},
+    IntOption{IPPROTO_IP, IP_FREEBIND, true},
+    IntOption{IPPROTO_IP, IP_TRANSPARENT, true},
+    IntOption{IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, false},
+    IntOption{IPPROTO_IPV6, IPV6_TCLASS, true},
+    IntOption{IPPROTO_IPV6, IPV6_UNICAST_HOPS, true},
+    IntOption{IPPROTO_IPV6, IPV6_MTU_DISCOVER, true},
+    IntOption{IPPROTO_IPV6, IPV6_DONTFRAG, true},
+    IntOption{IPPROTO_IPV6, IPV6_RECVTCLASS, true},
+    IntOption{IPPROTO_IPV6, IPV6_RECVHOPLIMIT, true},
+    IntOption{IPPROTO_IPV6, IPV6_RECVPKTINFO, true},
+    IntOption{IPPROTO_IPV6, IPV6_RECVERR, true},
+    IntOption{IPPROTO_IPV6, IPV6_FREEBIND, true},
+    IntOption{IPPROTO_IPV6, IPV6_TRANSPARENT, true},
+    IntOption{IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, true},
 };
+static_assert(IntOptions.size() <= ListenerState::KeptOptionsMax);
 
-bool exists_for(const KeptOption& kept, sa_family_t family) {
-    return kept.family == AF_UNSPEC || kept.family == family;
+const IntOption* find_int_option(int level, int option) {
+    for (const IntOption& known : IntOptions) {
+        if (known.level == level && known.option == option) return &known;
+    }
+    return nullptr;
 }
 
 // The largest of these values: two timevals.
@@ -81,6 +120,13 @@ bool write_int(BorrowedFd socket, int level, int option, int number) {
     return real.setsockopt(socket.number(), level, option, &number, sizeof(number)) == 0;
 }
 
+void write_congestion(const ListenerState& state, BorrowedFd socket) {
+    if (state.congestion[0] == '\0') return;
+    real.setsockopt(
+        socket.number(), IPPROTO_TCP, TCP_CONGESTION, state.congestion.data(),
+        static_cast<socklen_t>(strnlen(state.congestion.data(), state.congestion.size())));
+}
+
 void copy_native_option(BorrowedFd from, BorrowedFd to, const NativeOption& native) {
     OptionValue value;
     if (!read_option(from, SOL_SOCKET, native.option, value)) return;
@@ -95,10 +141,6 @@ uint32_t bit_of(size_t position) {
     return uint32_t{1} << position;
 }
 
-void add_native_bits(ListenerWord& word, uint32_t bits) {
-    word.set(ListenerWord::NativeOptions, word.get(ListenerWord::NativeOptions) | bits);
-}
-
 size_t native_position(int option) {
     return static_cast<size_t>(
         std::find_if(NativeOptions.begin(), NativeOptions.end(),
@@ -106,87 +148,106 @@ size_t native_position(int option) {
         NativeOptions.begin());
 }
 
-sa_family_t family_of(BorrowedFd tcp_socket) {
-    OptionValue value;
-    return read_option(tcp_socket, SOL_SOCKET, SO_DOMAIN, value)
-               ? static_cast<sa_family_t>(value.as_int())
-               : sa_family_t{AF_UNSPEC};
+void keep_congestion(ListenerState& state, const OptionValue& name) {
+    state.congestion = {};
+    memcpy(state.congestion.data(), name.bytes.data(),
+           std::min(size_t{name.length}, state.congestion.size()));
 }
 
 }  // namespace
 
-void carry_options(BorrowedFd tcp_socket, BorrowedFd untouched, BorrowedFd stand_in) {
-    const sa_family_t family = family_of(tcp_socket);
-    ListenerWord word;
+void carry_options(BorrowedFd tcp_socket, BorrowedFd untouched, StandIn& stand_in) {
+    ListenerState& state = stand_in.state;
     OptionValue set, normal;
     for (size_t i = 0; i < NativeOptions.size(); i++) {
         const int option = NativeOptions[i].option;
+        const bool was_set = (state.native_options & bit_of(i)) != 0;
         if (!read_option(tcp_socket, SOL_SOCKET, option, set) ||
-            !read_option(untouched, SOL_SOCKET, option, normal) || set == normal)
+            !read_option(untouched, SOL_SOCKET, option, normal))
             continue;
-        copy_native_option(tcp_socket, stand_in, NativeOptions[i]);
-        add_native_bits(word, bit_of(i));
+        const bool is_set = !(set == normal);
+        if (is_set || was_set) copy_native_option(tcp_socket, stand_in.fd, NativeOptions[i]);
+        state.native_options &= ~bit_of(i);
+        if (is_set) state.native_options |= bit_of(i);
     }
-    for (const KeptOption& kept : KeptOptions) {
-        if (!exists_for(kept, family) || !read_option(tcp_socket, kept.level, kept.option, set) ||
-            !read_option(untouched, kept.level, kept.option, normal) || set == normal)
-            continue;
-        word.set(kept.field, static_cast<uint32_t>(set.as_int()));
+    state.kept_count = 0;
+    for (const IntOption& known : IntOptions) {
+        if (read_option(tcp_socket, known.level, known.option, set) &&
+            read_option(untouched, known.level, known.option, normal) && !(set == normal))
+            state.keep(known.level, known.option, set.as_int());
     }
+    state.congestion = {};
+    if (read_option(tcp_socket, IPPROTO_TCP, TCP_CONGESTION, set) &&
+        read_option(untouched, IPPROTO_TCP, TCP_CONGESTION, normal) && !(set == normal))
+        keep_congestion(state, set);
     // Not passed on, but a program may ask for them again.
     if (read_option(tcp_socket, SOL_SOCKET, SO_REUSEADDR, set))
-        write_int(stand_in, SOL_SOCKET, SO_REUSEADDR, set.as_int());
+        write_int(stand_in.fd, SOL_SOCKET, SO_REUSEADDR, set.as_int());
     if (read_option(tcp_socket, SOL_SOCKET, SO_REUSEPORT, set))
-        word.set(ListenerWord::ReusePort, set.as_int() != 0);
-    word.store_in(stand_in);
+        state.reuses_port = set.as_int() != 0;
 }
 
 bool is_native_option(int level, int option) {
     return level == SOL_SOCKET && native_position(option) < NativeOptions.size();
 }
 
-void note_native_option(const StandIn& stand_in, int option) {
-    ListenerWord word = ListenerWord::of(stand_in.fd);
-    add_native_bits(word, bit_of(native_position(option)));
-    word.store_in(stand_in.fd);
+void note_native_option(StandIn& stand_in, int option) {
+    const uint32_t bit = bit_of(native_position(option));
+    if ((stand_in.state.native_options & bit) != 0) return;
+    stand_in.state.native_options |= bit;
+    stand_in.store();
 }
 
-bool was_native_option_set(ListenerWord word, int option) {
+bool was_native_option_set(const ListenerState& state, int option) {
     const size_t position = native_position(option);
-    return position < NativeOptions.size() &&
-           (word.get(ListenerWord::NativeOptions) & bit_of(position)) != 0;
+    return position < NativeOptions.size() && (state.native_options & bit_of(position)) != 0;
 }
 
-bool keep_option(const StandIn& stand_in, BorrowedFd tcp_socket, int level, int option) {
-    for (const KeptOption& kept : KeptOptions) {
-        if (kept.level != level || kept.option != option || !exists_for(kept, stand_in.family()))
-            continue;
-        OptionValue value;
-        if (!read_option(tcp_socket, level, option, value)) return false;
-        ListenerWord word = ListenerWord::of(stand_in.fd);
-        word.set(kept.field, static_cast<uint32_t>(value.as_int()));
-        return word.store_in(stand_in.fd);
+void keep_option(const StandIn& stand_in, BorrowedFd tcp_socket, int level, int option) {
+    OptionValue value;
+    if (!read_option(tcp_socket, level, option, value)) return;
+    StandIn changed = stand_in;
+    if (level == IPPROTO_TCP && option == TCP_CONGESTION) {
+        keep_congestion(changed.state, value);
+    } else if (find_int_option(level, option) == nullptr ||
+               !changed.state.keep(level, option, value.as_int())) {
+        return;
+    }
+    changed.store();
+}
+
+bool has_options_to_pass_on(const ListenerState& state) {
+    if (state.native_options != 0 || state.congestion[0] != '\0') return true;
+    for (size_t i = 0; i < state.kept_count; i++) {
+        const ListenerState::KeptOption& kept = state.kept_options[i];
+        const IntOption* const known = find_int_option(kept.level, kept.option);
+        if (known != nullptr && known->is_passed_on) return true;
     }
     return false;
 }
 
-void pass_on_options(const StandIn& stand_in, ListenerWord word, BorrowedFd connection) {
+void pass_on_options(const StandIn& stand_in, BorrowedFd connection) {
     const int saved_errno = errno;
-    const uint32_t native_bits = word.get(ListenerWord::NativeOptions);
-    for (size_t i = 0; native_bits != 0 && i < NativeOptions.size(); i++) {
-        if ((native_bits & bit_of(i)) != 0)
+    const ListenerState& state = stand_in.state;
+    for (size_t i = 0; state.native_options != 0 && i < NativeOptions.size(); i++) {
+        if ((state.native_options & bit_of(i)) != 0)
             copy_native_option(stand_in.fd, connection, NativeOptions[i]);
     }
-    apply_kept_options(stand_in.family(), word, connection);
+    for (size_t i = 0; i < state.kept_count; i++) {
+        const ListenerState::KeptOption& kept = state.kept_options[i];
+        const IntOption* const known = find_int_option(kept.level, kept.option);
+        if (known != nullptr && known->is_passed_on)
+            write_int(connection, kept.level, kept.option, kept.value);
+    }
+    write_congestion(state, connection);
     errno = saved_errno;
 }
 
-void apply_kept_options(sa_family_t family, ListenerWord word, BorrowedFd tcp_socket) {
-    for (const KeptOption& kept : KeptOptions) {
-        const uint32_t value = word.get(kept.field);
-        if (value != 0 && exists_for(kept, family))
-            write_int(tcp_socket, kept.level, kept.option, static_cast<int>(value));
-    }
+void apply_kept_options(const ListenerState& state, BorrowedFd tcp_socket) {
+    for (size_t i = 0; i < state.kept_count; i++)
+        write_int(tcp_socket, state.kept_options[i].level, state.kept_options[i].option,
+                  state.kept_options[i].value);
+    write_congestion(state, tcp_socket);
 }
 
 }  // namespace proxyd

@@ -2,7 +2,6 @@
 #include "libpreload/listener_options.h"
 
 #include "libpreload/inherited_options.h"
-#include "libpreload/listener_word.h"
 #include "libpreload/real_calls.h"
 
 #include <errno.h>
@@ -26,13 +25,13 @@ void set_flag(BorrowedFd socket, int level, int option, bool is_on) {
 }
 
 // A TCP socket with what is known of the listener. It doesn't listen: that would open a port.
-UniqueFd make_likeness(const StandIn& stand_in, ListenerWord word) {
+UniqueFd make_likeness(const StandIn& stand_in) {
     UniqueFd likeness = new_tcp_socket(stand_in.family());
     if (!likeness.is_open()) return likeness;
-    apply_kept_options(stand_in.family(), word, likeness);
-    set_flag(likeness, SOL_SOCKET, SO_REUSEPORT, word.get(ListenerWord::ReusePort) != 0);
+    apply_kept_options(stand_in.state, likeness);
+    set_flag(likeness, SOL_SOCKET, SO_REUSEPORT, stand_in.state.reuses_port);
     if (stand_in.family() == AF_INET6)
-        set_flag(likeness, IPPROTO_IPV6, IPV6_V6ONLY, stand_in.label.is_ipv6_only);
+        set_flag(likeness, IPPROTO_IPV6, IPV6_V6ONLY, stand_in.state.label.is_ipv6_only);
     return likeness;
 }
 
@@ -57,6 +56,7 @@ bool is_fixed_by_bind(const StandIn& stand_in, int level, int option) {
 }  // namespace
 
 bool may_be_misanswered(int option, const void* value, socklen_t length) {
+    if (option == SO_GET_FILTER) return true;  // its length counts instructions
     int answer = 0;
     if (value == nullptr) return false;
     memcpy(&answer, value, std::min(sizeof(answer), size_t{length}));
@@ -69,7 +69,8 @@ bool may_be_misanswered(int option, const void* value, socklen_t length) {
         case SO_PROTOCOL:
         case SO_REUSEPORT:
             return answer == 0;
-        case SO_MAX_PACING_RATE:
+        case SO_TIMESTAMP:
+        case SO_TIMESTAMPNS:
         case SO_PRIORITY:  // follows IP_TOS (socket(7))
         case SO_RCVBUF:
         case SO_SNDBUF:
@@ -79,14 +80,28 @@ bool may_be_misanswered(int option, const void* value, socklen_t length) {
     }
 }
 
+bool is_reserved_option(int level, int option) {
+    if (level != SOL_SOCKET) return false;
+    switch (option) {
+        case SO_TIMESTAMP:
+        case SO_TIMESTAMPNS:
+        case SO_ATTACH_FILTER:
+        case SO_ATTACH_BPF:
+        case SO_DETACH_FILTER:
+        case SO_LOCK_FILTER:
+            return true;
+        default:
+            return false;
+    }
+}
+
 int ask_listener(const StandIn& stand_in, int level, int option, void* value, socklen_t* length) {
-    const ListenerWord word = ListenerWord::of(stand_in.fd);
-    if (level == SOL_SOCKET && was_native_option_set(word, option))
+    if (level == SOL_SOCKET && was_native_option_set(stand_in.state, option))
         return real.getsockopt(stand_in.fd.number(), level, option, value, length);
-    const UniqueFd likeness = make_likeness(stand_in, word);
+    const UniqueFd likeness = make_likeness(stand_in);
     if (!likeness.is_open()) return -1;
     if (real.getsockopt(likeness.borrow().number(), level, option, value, length) != 0) return -1;
-    if (word.is_listening()) mark_as_listening(level, option, value, *length);
+    if (stand_in.state.is_listening) mark_as_listening(level, option, value, *length);
     return 0;
 }
 
@@ -103,12 +118,12 @@ int set_on_listener(const StandIn& stand_in, int level, int option, const void* 
     if (level == SOL_SOCKET && option == SO_REUSEPORT) {
         int is_on = 0;
         memcpy(&is_on, value, std::min(sizeof(is_on), size_t{length}));
-        ListenerWord word = ListenerWord::of(stand_in.fd);
-        word.set(ListenerWord::ReusePort, is_on != 0);
-        word.store_in(stand_in.fd);
-        return 0;
+        StandIn changed = stand_in;
+        changed.state.reuses_port = is_on != 0;
+        changed.store();
+    } else if (level != SOL_SOCKET) {
+        keep_option(stand_in, trial, level, option);
     }
-    keep_option(stand_in, trial, level, option);
     return 0;
 }
 

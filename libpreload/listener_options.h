@@ -18,6 +18,9 @@ namespace proxyd {
 // a TCP listener may not, so that it is worth asking whose socket it is.
 bool may_be_misanswered(int option, const void* value, socklen_t length);
 
+// Whether libpreload itself uses this option on stand-ins, so that setsockopt must not reach one.
+bool is_reserved_option(int level, int option);
+
 // As the two system calls: 0, or -1 and errno.
 int ask_listener(const StandIn& stand_in, int level, int option, void* value, socklen_t* length);
 int set_on_listener(const StandIn& stand_in, int level, int option, const void* value,

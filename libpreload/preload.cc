@@ -17,23 +17,23 @@
 //
 // Each wrapper makes the real call first and steps in only where an AF_UNIX datagram socket has
 // refused (EOPNOTSUPP) or answered as no TCP socket could. So other descriptors cost nothing, and
-// nothing needs to be known about them. (bind alone must act before.)
+// nothing needs to be known about them. (bind alone must act before, and accept does where it knows
+// the descriptor.)
 #include "libpreload/accept_connection.h"
 #include "libpreload/bind_listener.h"
+#include "libpreload/connection_addresses.h"
 #include "libpreload/guest_config.h"
 #include "libpreload/inherited_options.h"
+#include "libpreload/known_listeners.h"
 #include "libpreload/listener_options.h"
-#include "libpreload/listener_word.h"
 #include "libpreload/real_calls.h"
 #include "libpreload/stand_in.h"
 #include "libpreload/trace.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 
-#include <algorithm>
-#include <cstddef>
+#include <optional>
 
 namespace proxyd {
 namespace {
@@ -69,43 +69,48 @@ int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
 int listen(int fd, int backlog) noexcept {
     const int errno_before = errno;
     const int outcome = real.listen(fd, backlog);
-    const auto stand_in = refusing_stand_in(fd, outcome, errno_before);
+    auto stand_in = refusing_stand_in(fd, outcome, errno_before);
     if (!stand_in) return outcome;
-    ListenerWord word = ListenerWord::of(stand_in->fd);
-    word.set(ListenerWord::Listening, 1);
-    if (!word.store_in(stand_in->fd)) {
-        errno = EOPNOTSUPP;
-        return -1;
+    if (!stand_in->state.is_listening) {
+        stand_in->state.is_listening = true;
+        if (!stand_in->store()) {
+            errno = EOPNOTSUPP;
+            return -1;
+        }
     }
+    learn_listener(fd);
+    read_number_limit();
     return 0;
 }
 
 int accept(int fd, sockaddr* address, socklen_t* length) {
-    const int errno_before = errno;
-    const int outcome = real.accept(fd, address, length);
-    const auto stand_in = refusing_stand_in(fd, outcome, errno_before);
-    return stand_in ? accept_connection(*stand_in, address, length, 0) : outcome;
+    return accept_connection(AcceptCall::Accept, fd, address, length, 0);
 }
 
 int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
-    const int errno_before = errno;
-    const int outcome = real.accept4(fd, address, length, flags);
-    const auto stand_in = refusing_stand_in(fd, outcome, errno_before);
-    return stand_in ? accept_connection(*stand_in, address, length, flags) : outcome;
+    return accept_connection(AcceptCall::Accept4, fd, address, length, flags);
+}
+
+int getpeername(int fd, sockaddr* address, socklen_t* length) noexcept {
+    const socklen_t room = length != nullptr ? *length : 0;
+    const int outcome = real.getpeername(fd, address, length);
+    if (outcome == 0 && guest_config().is_active) tell_peer(fd, address, room, length);
+    return outcome;
 }
 
 int getsockname(int fd, sockaddr* address, socklen_t* length) noexcept {
     const socklen_t room = length != nullptr ? *length : 0;
     const int outcome = real.getsockname(fd, address, length);
+    if (outcome != 0 || !guest_config().is_active) return outcome;
     // A buffer that is too short for the family is no proof that it isn't AF_UNIX.
-    if (outcome != 0 || (room >= sizeof(sa_family_t) && address->sa_family != AF_UNIX))
-        return outcome;
-    const auto stand_in = recognise_stand_in(fd);
-    if (!stand_in) return outcome;
-    const SocketAddress& bound = stand_in->label.address;
-    memcpy(address, bound.kernel_address(), std::min(room, bound.kernel_length()));
-    *length = bound.kernel_length();
-    return 0;
+    if (room < sizeof(sa_family_t) || address->sa_family == AF_UNIX) {
+        if (const auto stand_in = recognise_stand_in(fd)) {
+            write_address(stand_in->state.label.address, address, room, length);
+            return outcome;
+        }
+    }
+    tell_local(fd, address, room, length);
+    return outcome;
 }
 
 int getsockopt(int fd, int level, int option, void* value, socklen_t* length) noexcept {
@@ -125,12 +130,16 @@ int getsockopt(int fd, int level, int option, void* value, socklen_t* length) no
 
 int setsockopt(int fd, int level, int option, const void* value, socklen_t length) noexcept {
     const int errno_before = errno;
-    // The listener's word lies there: the program must not overwrite it.
-    if (level == SOL_SOCKET && option == SO_MAX_PACING_RATE && recognise_stand_in(fd)) return 0;
+    // Where the listener's state lies: the program must not overwrite it.
+    if (is_reserved_option(level, option)) {
+        if (const auto stand_in = recognise_stand_in(fd))
+            return set_on_listener(*stand_in, level, option, value, length);
+    }
     const int outcome = real.setsockopt(fd, level, option, value, length);
     if (outcome == 0) {
-        if (!is_native_option(level, option)) return outcome;
-        if (const auto stand_in = recognise_stand_in(fd)) note_native_option(*stand_in, option);
+        if (is_native_option(level, option)) {
+            if (auto stand_in = recognise_stand_in(fd)) note_native_option(*stand_in, option);
+        }
         return outcome;
     }
     const auto stand_in = refusing_stand_in(fd, outcome, errno_before);

@@ -20,11 +20,17 @@ void* next_definition_of(const char* name) {
 extern "C" {
 
 int __wrap_bind(int fd, const sockaddr* address, socklen_t length);
+int __wrap_getpeername(int fd, sockaddr* address, socklen_t* length);
 int __wrap_getsockname(int fd, sockaddr* address, socklen_t* length);
 int __wrap_getsockopt(int fd, int level, int option, void* value, socklen_t* length);
+int __wrap_setsockopt(int fd, int level, int option, const void* value, socklen_t length);
 
 int __wrap_bind(int fd, const sockaddr* address, socklen_t length) {
     return proxyd::real.bind(fd, address, length);
+}
+
+int __wrap_getpeername(int fd, sockaddr* address, socklen_t* length) {
+    return proxyd::real.getpeername(fd, address, length);
 }
 
 int __wrap_getsockname(int fd, sockaddr* address, socklen_t* length) {
@@ -33,6 +39,10 @@ int __wrap_getsockname(int fd, sockaddr* address, socklen_t* length) {
 
 int __wrap_getsockopt(int fd, int level, int option, void* value, socklen_t* length) {
     return proxyd::real.getsockopt(fd, level, option, value, length);
+}
+
+int __wrap_setsockopt(int fd, int level, int option, const void* value, socklen_t length) {
+    return proxyd::real.setsockopt(fd, level, option, value, length);
 }
 
 }  // extern "C"

@@ -54,6 +54,7 @@ struct RealCalls {
     RealCall<int(int, sockaddr*, socklen_t*)> accept{"accept"};
     RealCall<int(int, sockaddr*, socklen_t*, int)> accept4{"accept4"};
     RealCall<int(int, const sockaddr*, socklen_t)> bind{"bind"};
+    RealCall<int(int, sockaddr*, socklen_t*)> getpeername{"getpeername"};
     RealCall<int(int, sockaddr*, socklen_t*)> getsockname{"getsockname"};
     RealCall<int(int, int, int, void*, socklen_t*)> getsockopt{"getsockopt"};
     RealCall<int(int, int)> listen{"listen"};
@@ -63,6 +64,7 @@ struct RealCalls {
         accept.resolve();
         accept4.resolve();
         bind.resolve();
+        getpeername.resolve();
         getsockname.resolve();
         getsockopt.resolve();
         listen.resolve();

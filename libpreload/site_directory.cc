@@ -92,7 +92,8 @@ SiteDirectory::~SiteDirectory() {
     if (fd_.is_open()) flock(fd_.borrow().number(), LOCK_UN);
 }
 
-bool SiteDirectory::clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted) {
+bool SiteDirectory::clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted,
+                                            const PreparedSockets& prepared) {
     bool is_taken = false;
     for_each_instance(fd_, edge_port, [&](const char* file_name, const InstanceLabel& label) {
         switch (probe_site_socket(fd_, file_name)) {
@@ -104,7 +105,8 @@ bool SiteDirectory::clear_and_find_conflict(uint16_t edge_port, const InstanceLa
                 break;
             case SiteSocketState::Alive:
             case SiteSocketState::Unknown:
-                is_taken = is_taken || listen_to_the_same(label, wanted);
+                is_taken =
+                    is_taken || (listen_to_the_same(label, wanted) && !prepared.has_idle(label));
                 break;
         }
     });

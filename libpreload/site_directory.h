@@ -8,6 +8,7 @@
 #include "base/handoff/instance_label.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
+#include "libpreload/prepared_sockets.h"
 
 #include <stdint.h>
 
@@ -26,8 +27,10 @@ class SiteDirectory {
     BorrowedFd fd() const { return fd_; }
 
     // Removes sockets of `edge_port` that nobody has open any more; whether a live one listens to
-    // what `wanted` would listen to, as TCP judges it.
-    bool clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted);
+    // what `wanted` would listen to, as TCP judges it. Those of `prepared` that are idle don't
+    // count.
+    bool clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted,
+                                 const PreparedSockets& prepared);
     // Removes the live ones in conflict with `chosen`, but not `chosen` itself.
     void retire_conflicts(uint16_t edge_port, const InstanceLabel& chosen);
     // The lowest index under which there is no socket for this address. Low ones are used again, so

@@ -300,6 +300,7 @@ HandoffOutcome Session::offer_to(Site& site) {
     description.alpn = hello_.alpn.first();
     description.name = hello_.name ? hello_.name->view() : std::string_view();
     description.id = {id_.data(), id_.size()};
+    description.is_stated = stated_destination_.has_address();
     std::array<uint8_t, WireHeaderBytesMax> payload;
     const size_t size = encode_wire_header(description, payload);
     return site.hand_over(socket_.connection(), Bytes(payload).first(size), client_family_);

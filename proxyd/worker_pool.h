@@ -7,9 +7,9 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/daemon/restart_backoff.h"
 #include "proxyd/channel.h"
 #include "proxyd/generation.h"
-#include "proxyd/restart_backoff.h"
 #include "proxyd/source_limits.h"
 #include "proxyd/statistics_area.h"
 #include "proxyd/upgrade.h"

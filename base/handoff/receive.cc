@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 namespace proxyd {
 namespace {
@@ -28,6 +29,16 @@ UniqueFd adopt_first_descriptor(msghdr& message) {
         }
     }
     return first;
+}
+
+int timestamp_type_of(msghdr& message) {
+    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
+         control = CMSG_NXTHDR(&message, control)) {
+        if (control->cmsg_level == SOL_SOCKET &&
+            (control->cmsg_type == SCM_TIMESTAMP || control->cmsg_type == SCM_TIMESTAMPNS))
+            return control->cmsg_type;
+    }
+    return 0;
 }
 
 // One question answers three: TCP_INFO fails on anything that is not TCP, and its first byte, the
@@ -52,7 +63,8 @@ ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
                                   ReceivedConnection& received) {
     const int errno_before = errno;
     iovec data{received.payload.data(), received.payload.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(DescriptorsMax * sizeof(int))];
+    alignas(cmsghdr) char
+        control[CMSG_SPACE(sizeof(timespec)) + CMSG_SPACE(DescriptorsMax * sizeof(int))];
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -68,6 +80,7 @@ ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
         return ended ? ReceiveOutcome::ShutDown : ReceiveOutcome::Failed;
     }
 
+    received.timestamp_type = timestamp_type_of(message);
     UniqueFd connection = adopt_first_descriptor(message);
     const bool usable = connection.is_open() && is_tcp_connection(connection);
     const bool ended = !connection.is_open() && size == 0 && is_shut_down(site_socket);

@@ -27,12 +27,14 @@ struct ReceivedConnection {
     UniqueFd connection;                                // a connected TCP socket
     std::array<uint8_t, WireHeaderBytesMax> payload{};  // as it came, cut at this size
     size_t payload_bytes = 0;
+    int timestamp_type = 0;  // SCM_TIMESTAMP or SCM_TIMESTAMPNS, where the site socket asks for one
 
     Bytes payload_view() const { return Bytes(payload).first(payload_bytes); }
 };
 
 // Takes one handoff from `site_socket`. `recvmsg_flags`: MSG_CMSG_CLOEXEC and MSG_DONTWAIT as
-// wanted; blocks if the socket does and the latter isn't given.
+// wanted; blocks if the socket does and the latter isn't given. Also after NotOne, timestamp_type
+// is that of the datagram.
 ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
                                   ReceivedConnection& received);
 

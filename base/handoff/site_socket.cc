@@ -17,26 +17,37 @@ namespace {
 constexpr std::string_view Suffix = ".sock";
 constexpr mode_t SiteSocketMode = 0660;
 
-// The address of `file_name` in the directory, by the prefix if it fits, else by the descriptor.
-sockaddr_un address_in(BorrowedFd directory, std::string_view prefix, const char* file_name) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    char* const path = address.sun_path;
-    if (!prefix.empty() && prefix.size() + strlen(file_name) < sizeof(address.sun_path)) {
-        memcpy(path, prefix.data(), prefix.size());
-        strcpy(path + prefix.size(), file_name);
-    } else {
-        snprintf(path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", directory.number(),
-                 file_name);
+// The name with a dot before it.
+struct HiddenName {
+    explicit HiddenName(const SiteSocketName& name) {
+        SiteSocketName::Text name_text;
+        name.format(name_text);
+        snprintf(text, sizeof(text), ".%s", name_text.data());
     }
-    return address;
-}
+    const char* visible() const { return text + 1; }
+
+    char text[1 + SiteSocketName::TextBytesMax];
+};
 
 int bind_to(BorrowedFd socket, const sockaddr_un& address) {
     return bind(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
 }
 
 }  // namespace
+
+sockaddr_un address_in(BorrowedFd directory, std::string_view path_prefix, const char* file_name) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    char* const path = address.sun_path;
+    if (!path_prefix.empty() && path_prefix.size() + strlen(file_name) < sizeof(address.sun_path)) {
+        memcpy(path, path_prefix.data(), path_prefix.size());
+        strcpy(path + path_prefix.size(), file_name);
+    } else {
+        snprintf(path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", directory.number(),
+                 file_name);
+    }
+    return address;
+}
 
 std::string_view SiteSocketName::format(Text& text) const {
     char* out = std::to_chars(text.data(), text.data() + text.size(), port).ptr;
@@ -84,19 +95,15 @@ SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name) {
     }
 }
 
-Result<void> bind_site_socket(BorrowedFd receiver, BorrowedFd directory,
-                              std::string_view path_prefix, const SiteSocketName& name) {
-    SiteSocketName::Text text;
-    name.format(text);
-    char temporary[1 + SiteSocketName::TextBytesMax];
-    snprintf(temporary, sizeof(temporary), ".%s", text.data());
-
+Result<void> bind_hidden_site_socket(BorrowedFd receiver, BorrowedFd directory,
+                                     std::string_view path_prefix, const SiteSocketName& name) {
+    const HiddenName hidden(name);
     // The mode that the file is born with is the socket's own, less the umask: never too wide.
     if (fchmod(receiver.number(), SiteSocketMode) != 0) return Unexpected{Errno::last()};
-    const sockaddr_un address = address_in(directory, path_prefix, temporary);
+    const sockaddr_un address = address_in(directory, path_prefix, hidden.text);
     if (bind_to(receiver, address) != 0) {
         // What a crash between bind and rename left behind.
-        if (errno != EADDRINUSE || unlinkat(directory.number(), temporary, 0) != 0 ||
+        if (errno != EADDRINUSE || unlinkat(directory.number(), hidden.text, 0) != 0 ||
             bind_to(receiver, address) != 0)
             return Unexpected{Errno::last()};
     }
@@ -105,11 +112,23 @@ Result<void> bind_site_socket(BorrowedFd receiver, BorrowedFd directory,
     // who may send, and a directory with the set-group-ID bit has done it already.
     struct stat status;
     if (fstat(directory.number(), &status) == 0)
-        (void)!fchownat(directory.number(), temporary, static_cast<uid_t>(-1), status.st_gid, 0);
-    if (fchmodat(directory.number(), temporary, SiteSocketMode, 0) != 0 ||
-        renameat(directory.number(), temporary, directory.number(), text.data()) != 0) {
+        (void)!fchownat(directory.number(), hidden.text, static_cast<uid_t>(-1), status.st_gid, 0);
+    if (fchmodat(directory.number(), hidden.text, SiteSocketMode, 0) != 0) {
         const Errno reason = Errno::last();
-        unlinkat(directory.number(), temporary, 0);
+        unlinkat(directory.number(), hidden.text, 0);
+        return Unexpected{reason};
+    }
+    return {};
+}
+
+Result<void> bind_site_socket(BorrowedFd receiver, BorrowedFd directory,
+                              std::string_view path_prefix, const SiteSocketName& name) {
+    const auto bound = bind_hidden_site_socket(receiver, directory, path_prefix, name);
+    if (!bound) return bound;
+    const HiddenName hidden(name);
+    if (renameat(directory.number(), hidden.text, directory.number(), hidden.visible()) != 0) {
+        const Errno reason = Errno::last();
+        unlinkat(directory.number(), hidden.text, 0);
         return Unexpected{reason};
     }
     return {};

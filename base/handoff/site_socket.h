@@ -11,6 +11,7 @@
 #include "base/posix/unique_fd.h"
 
 #include <stdint.h>
+#include <sys/un.h>
 
 #include <array>
 #include <optional>
@@ -33,17 +34,24 @@ struct SiteSocketName {
     static std::optional<SiteSocketName> parse(std::string_view file_name);
 };
 
+// The address of `file_name` (NUL-terminated) in the directory: by `path_prefix`, which ends with a
+// slash, if the whole fits sun_path, else as "/proc/self/fd/<directory>/<file_name>".
+sockaddr_un address_in(BorrowedFd directory, std::string_view path_prefix, const char* file_name);
+
 enum class SiteSocketState { Alive, Dead, Absent, Unknown };
 
 // Whether anybody has the socket `file_name` (NUL-terminated) in `directory` open: connects to it,
 // which leaves no trace in its queue. Unknown: not permitted to connect, or not a datagram socket.
 SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name);
 
-// Binds the datagram socket `receiver` under a temporary name (the file name with a dot before it),
-// gives it mode 0660 and the directory's group, and renames it into place, which replaces whatever
-// was there in one step. getsockname(2) goes on to give the temporary name.
-// `path_prefix`: how the directory is called in that name, e.g. "/run/proxyd/sites/blog/"; if the
-// whole does not fit sun_path, "/proc/self/fd/<directory>/" is used instead.
+// Binds the datagram socket `receiver` under a hidden name (the file name with a dot before it),
+// and gives it mode 0660 and the directory's group. Nobody sends to it until it is renamed.
+// `path_prefix`: how the directory is called in that name, e.g. "/run/proxyd/sites/blog/".
+Result<void> bind_hidden_site_socket(BorrowedFd receiver, BorrowedFd directory,
+                                     std::string_view path_prefix, const SiteSocketName& name);
+
+// The same, and renames it into place, which replaces whatever was there in one step.
+// getsockname(2) goes on to give the hidden name.
 Result<void> bind_site_socket(BorrowedFd receiver, BorrowedFd directory,
                               std::string_view path_prefix, const SiteSocketName& name);
 

@@ -18,7 +18,8 @@ constexpr uint8_t FamilyTcp4 = 0x11;
 constexpr uint8_t FamilyTcp6 = 0x21;
 constexpr size_t FixedBytes = Signature.size() + 4;
 
-enum TlvType : uint8_t { Alpn = 0x01, Authority = 0x02, UniqueId = 0x05 };
+// Stated is of the range that the specification leaves to applications (section 2.2.7).
+enum TlvType : uint8_t { Alpn = 0x01, Authority = 0x02, UniqueId = 0x05, Stated = 0xe0 };
 
 class Writer {
   public:
@@ -107,6 +108,7 @@ size_t encode_wire_header(const ConnectionDescription& description,
     writer.tlv(TlvType::Alpn, description.alpn, 255);
     writer.tlv(TlvType::Authority, description.name, 255);
     writer.tlv(TlvType::UniqueId, description.id, 128);
+    if (description.is_stated) writer.tlv(TlvType::Stated, "1", 1);
 
     Writer fixed(out.data());
     fixed.bytes(Signature.data(), Signature.size());
@@ -136,6 +138,7 @@ std::optional<ConnectionDescription> decode_wire_header(Bytes payload) {
         if (*type == TlvType::Alpn) description.alpn = as_text(*value);
         if (*type == TlvType::Authority) description.name = as_text(*value);
         if (*type == TlvType::UniqueId) description.id = as_text(*value);
+        if (*type == TlvType::Stated) description.is_stated = true;
     }
     return description;
 }

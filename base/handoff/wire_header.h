@@ -21,10 +21,12 @@ struct ConnectionDescription {
     std::string_view alpn;      // TLV 0x01: the first protocol that the client offered; "" if none
     std::string_view name;  // TLV 0x02: the name, lower-case, without a trailing dot; "" if none
     std::string_view id;    // TLV 0x05: the session id that proxyd logs, at most 128 bytes
+    // TLV 0xE0: the addresses are what a load balancer in front has stated, not the socket's own.
+    bool is_stated = false;
 };
 
-// 16 bytes, two IPv6 addresses and ports, three TLVs at their longest (255, 255 and 128 bytes).
-inline constexpr size_t WireHeaderBytesMax = 16 + 36 + (3 + 255) + (3 + 255) + (3 + 128);
+// 16 bytes, two IPv6 addresses and ports, four TLVs at their longest (255, 255, 128 and 1 bytes).
+inline constexpr size_t WireHeaderBytesMax = 16 + 36 + (3 + 255) + (3 + 255) + (3 + 128) + (3 + 1);
 
 // Writes the header; returns its size. Values longer than the above are left out, as are empty
 // ones.

@@ -68,7 +68,7 @@ def test_the_payload_describes_the_connection(workspace, start):
     assert handoff.header.tlvs[TlvAlpn] == b"h2"
     assert handoff.header.tlvs[TlvAuthority] == b"blog.example.org"
     assert handoff.header.tlvs[TlvUniqueId].decode() == proxyd.access_line_of(client)["id"]
-    assert len(handoff.payload) <= 675
+    assert len(handoff.payload) <= 703
 
 
 def test_the_longest_payload(workspace):
@@ -80,7 +80,7 @@ def test_the_longest_payload(workspace):
     handoff = inbox.receive()
     assert handoff.header.tlvs[TlvAuthority] == name
     assert handoff.header.tlvs[TlvAlpn] == protocol
-    assert len(handoff.payload) <= 675
+    assert len(handoff.payload) <= 703
 
 
 def test_ids_differ(workspace, start):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/restart_backoff.h"
+#include "base/daemon/restart_backoff.h"
 
 #include "tests/unit/catch.h"
 

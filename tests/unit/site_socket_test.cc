@@ -196,6 +196,17 @@ TEST_CASE("tells why it couldn't bind, and leaves nothing behind", "[site_socket
     CHECK(files_in(directory) == 2);
 }
 
+TEST_CASE("a hidden socket is whole, and waits to be renamed", "[site_socket]") {
+    const TemporaryDirectory directory;
+    const UniqueFd receiver = receiver_socket();
+    REQUIRE(bind_hidden_site_socket(receiver, directory.fd(), prefix_of(directory), {443, "a"}));
+    CHECK(probe_site_socket(directory.fd(), ".443.a.sock") == SiteSocketState::Alive);
+    struct stat status {};
+    REQUIRE(fstatat(directory.fd().number(), ".443.a.sock", &status, 0) == 0);
+    CHECK((status.st_mode & 07777) == 0660);
+    CHECK(files_in(directory) == 1);
+}
+
 TEST_CASE("a probe tells live from dead, absent and unknown", "[site_socket]") {
     const TemporaryDirectory directory;
     const auto before = test::open_fds();

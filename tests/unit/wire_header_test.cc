@@ -89,6 +89,7 @@ TEST_CASE("values fill the largest header, and one byte more leaves them out", "
     ConnectionDescription description = full_description();
     description.alpn = description.name = longest;
     description.id = longest_id;
+    description.is_stated = true;
     const Buffer bytes = encoded(description);
     CHECK(bytes.size() == WireHeaderBytesMax);
     CHECK(decode_wire_header(bytes)->id == longest_id);
@@ -96,9 +97,19 @@ TEST_CASE("values fill the largest header, and one byte more leaves them out", "
     const std::string too_long(256, 'n'), too_long_id(129, 'i');
     description.alpn = description.name = too_long;
     description.id = too_long_id;
+    description.is_stated = false;
     const Buffer without_values = encoded(description);
     CHECK(without_values.size() == 16 + 36);
     CHECK(decode_wire_header(without_values)->name.empty());
+}
+
+TEST_CASE("says whether a load balancer has stated the addresses", "[wire_header]") {
+    ConnectionDescription description =
+        between(address("192.0.2.1", 12345), address("198.51.100.2", 443));
+    CHECK_FALSE(decode_wire_header(encoded(description))->is_stated);
+    description.is_stated = true;
+    CHECK(encoded(description) == header(0x21, 0x11, Ipv4Addresses + Buffer{0xe0, 0, 1, '1'}));
+    CHECK(decode_wire_header(encoded(description))->is_stated);
 }
 
 TEST_CASE("truncated anywhere, it is no header", "[wire_header]") {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// RestartBackoff: how long to wait before a worker that has ended is replaced. One that did its
+// RestartBackoff: how long to wait before a process that has ended is replaced. One that did its
 // work for a while is replaced at once; those that end right after their start come ever less
-// often. Used by supervisor; knows neither processes nor timers.
+// often. Used for proxyd's workers, and by proxyrun for its server; knows neither processes nor
+// timers.
 #pragma once
 
 #include "base/daemon/event_loop.h"

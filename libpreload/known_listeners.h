@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+//
+// What accept remembers to save system calls; all of it hints, which the kernel's answers overrule.
+// Used by accept, bind and listen. Atomic, without locks; a forked child goes on with a copy.
+#pragma once
+
+namespace proxyd {
+
+// Descriptor numbers that were listening stand-ins when somebody last looked.
+bool is_known_listener(int fd);
+void learn_listener(int fd);
+void forget_listener(int fd);
+
+// Whether a new descriptor is certain to find a number. recvmsg(2) with a full descriptor table
+// loses the connection (the kernel drops what it can't install), where accept(2) leaves it queued.
+// Numbers are given out from below: a last one in the lower half of what is allowed leaves room,
+// unless the program takes the other half between two accepts. Where it isn't certain, accept4(2)
+// is asked.
+bool has_room_for_certain();
+void note_number(int number);
+// The limit may have changed: setrlimit(2).
+void read_number_limit();
+
+}  // namespace proxyd

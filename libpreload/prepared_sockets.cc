@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+#include "libpreload/prepared_sockets.h"
+
+#include "base/handoff/site_socket.h"
+#include "libpreload/guest_config.h"
+#include "libpreload/real_calls.h"
+#include "libpreload/trace.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+namespace proxyd {
+namespace {
+
+constexpr int KeeperSecondsMax = 2;
+
+bool is_same_listener(const InstanceLabel& a, const InstanceLabel& b) {
+    return a.address == b.address && a.is_ipv6_only == b.is_ipv6_only;
+}
+
+// Whether the process has the socket open under another number than `except`. True if that can't be
+// seen.
+bool holds_socket(pid_t process, ino_t inode, int except) {
+    char path[64], wanted[64];
+    snprintf(path, sizeof(path), "/proc/%d/fd", process);
+    snprintf(wanted, sizeof(wanted), "socket:[%llu]", static_cast<unsigned long long>(inode));
+    const UniqueFd directory = UniqueFd::adopt(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.is_open()) return true;
+    alignas(dirent64) char entries[2048];
+    while (true) {
+        const long size =
+            syscall(SYS_getdents64, directory.borrow().number(), entries, sizeof(entries));
+        if (size <= 0) return size < 0;
+        for (long offset = 0; offset < size;) {
+            const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
+            offset += entry->d_reclen;
+            int number = -1;
+            std::from_chars(entry->d_name, entry->d_name + strlen(entry->d_name), number);
+            char link[64];
+            const ssize_t length =
+                readlinkat(directory.borrow().number(), entry->d_name, link, sizeof(link));
+            if (number != except && length > 0 &&
+                std::string_view(link, static_cast<size_t>(length)) == wanted)
+                return true;
+        }
+    }
+}
+
+// The file name that a datagram socket of AF_UNIX was bound to; false for any other descriptor.
+bool read_file_name(int fd, std::array<char, 108>& name) {
+    sockaddr_un address{};
+    socklen_t length = sizeof(address);
+    int type = 0;
+    socklen_t type_length = sizeof(type);
+    if (real.getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+        address.sun_family != AF_UNIX || length > sizeof(address) || address.sun_path[0] != '/' ||
+        real.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_length) != 0 || type != SOCK_DGRAM)
+        return false;
+    const std::string_view path(address.sun_path,
+                                strnlen(address.sun_path, sizeof(address.sun_path)));
+    const size_t start = path.rfind('/') + 1;
+    memcpy(name.data(), path.data() + start, path.size() - start);
+    name[path.size() - start] = '\0';
+    return true;
+}
+
+UniqueFd connect_to_keeper(const char* path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof(address.sun_path)) return {};
+    strcpy(address.sun_path, path);
+    UniqueFd keeper = UniqueFd::adopt(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    if (!keeper.is_open()) return keeper;
+    const timeval patience{.tv_sec = KeeperSecondsMax, .tv_usec = 0};
+    for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO})
+        real.setsockopt(keeper.borrow().number(), SOL_SOCKET, option, &patience, sizeof(patience));
+    if (connect(keeper.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
+                sizeof(address)) != 0)
+        keeper.close();
+    return keeper;
+}
+
+}  // namespace
+
+bool PreparedSocket::is_idle() const {
+    if (!state || state->claimant == 0) return true;
+    if (kill(state->claimant, 0) != 0 && errno == ESRCH) return true;
+    struct stat status;
+    if (fstat(number, &status) != 0) return false;
+    // Its number here is no sign of use, nor in another process that has inherited it likewise.
+    const bool is_at_same_number = !owned.is_open() || state->claimant == getpid();
+    return !holds_socket(state->claimant, status.st_ino, is_at_same_number ? number : -1);
+}
+
+PreparedSockets::PreparedSockets(uint16_t edge_port) {
+    const GuestConfig& config = guest_config();
+    for (size_t i = 0; i < config.inherited_count; i++) {
+        if (config.inherited[i].edge == edge_port) add({}, config.inherited[i].number, edge_port);
+    }
+    if (config.keeper_path[0] != '\0') ask_keeper(edge_port);
+}
+
+void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port) {
+    if (count_ == sockets_.size()) return;
+    PreparedSocket& socket = sockets_[count_];
+    if (!read_file_name(number, socket.file_name)) return;
+    std::string_view name = socket.file_name.data();
+    socket.is_hidden = name.starts_with('.');
+    if (socket.is_hidden) name.remove_prefix(1);
+    const auto parsed = SiteSocketName::parse(name);
+    if (!parsed || parsed->port != edge_port) return;
+    socket.number = number;
+    socket.owned = std::move(owned);
+    socket.state = ListenerState::of(BorrowedFd(number));
+    count_++;
+}
+
+void PreparedSockets::ask_keeper(uint16_t edge_port) {
+    keeper_ = connect_to_keeper(guest_config().keeper_path.data());
+    char text[512];
+    const int length = snprintf(text, sizeof(text), "%u", edge_port);
+    if (!keeper_.is_open() || send(keeper_.borrow().number(), text, static_cast<size_t>(length),
+                                   MSG_NOSIGNAL) != length) {
+        trace("the keeper at %s can't be asked: errno %d", guest_config().keeper_path.data(),
+              errno);
+        return;
+    }
+    iovec data{text, sizeof(text)};
+    alignas(cmsghdr) char control[CMSG_SPACE(CountMax * sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    if (recvmsg(keeper_.borrow().number(), &message, MSG_CMSG_CLOEXEC) <= 0) {
+        trace("the keeper at %s doesn't answer: errno %d", guest_config().keeper_path.data(),
+              errno);
+        return;
+    }
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+         part = CMSG_NXTHDR(&message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+        const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int number;
+            memcpy(&number, CMSG_DATA(part) + i * sizeof(int), sizeof(number));
+            add(UniqueFd::adopt(number), number, edge_port);
+        }
+    }
+}
+
+PreparedChoice PreparedSockets::choose(const InstanceLabel& wanted, bool reuses_port,
+                                       PreparedSocket*& socket) {
+    const auto end = sockets_.begin() + count_;
+    const auto same = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
+        return one.state && one.state->claimant != 0 && is_same_listener(one.state->label, wanted);
+    });
+    if (same != end) {
+        socket = &*same;
+        if (same->is_idle()) return PreparedChoice::Claim;
+        return reuses_port && same->state->reuses_port ? PreparedChoice::Share
+                                                       : PreparedChoice::Taken;
+    }
+    // One whose name is made for the address goes first (443.4-any-443-0.sock of a systemd unit).
+    const auto is_unused = [](const PreparedSocket& one) {
+        return !one.state || one.state->claimant == 0;
+    };
+    const auto named = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
+        const auto name = SiteSocketName::parse(one.file_name.data());
+        const auto label = name ? InstanceLabel::parse(name->instance) : std::nullopt;
+        return is_unused(one) && label && is_same_listener(*label, wanted);
+    });
+    const auto unused = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
+        const auto name = SiteSocketName::parse(one.file_name.data());
+        return is_unused(one) && (!name || !InstanceLabel::parse(name->instance));
+    });
+    const auto chosen = named != end ? named : unused;
+    if (chosen == end) return PreparedChoice::None;
+    socket = &*chosen;
+    return PreparedChoice::Claim;
+}
+
+bool PreparedSockets::has_idle(const InstanceLabel& label) const {
+    return std::any_of(sockets_.begin(), sockets_.begin() + count_, [&](const PreparedSocket& one) {
+        return one.state && is_same_listener(one.state->label, label) &&
+               one.state->label.index == label.index && one.is_idle();
+    });
+}
+
+}  // namespace proxyd

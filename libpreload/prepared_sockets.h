@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+//
+// PreparedSockets: the sockets of one edge port that somebody else holds open for this server, so
+// that its queue outlives it: those that it inherited (PROXYD_SOCKETS), and those that its keeper
+// gives out (PROXYD_KEEPER). Used by libpreload's bind, which puts one in the place of the
+// program's socket. It makes none, and leaves the choice of names to bind.
+//
+// A keeper is asked by one message on a connection of its own, the edge port in decimal digits, and
+// answers by one message with its sockets for that port, one of them unused. It sees the end of the
+// connection when bind is through.
+#pragma once
+
+#include "base/handoff/listener_state.h"
+#include "base/posix/unique_fd.h"
+
+#include <stdint.h>
+
+#include <array>
+#include <cstddef>
+#include <optional>
+
+namespace proxyd {
+
+struct PreparedSocket {
+    int number = -1;
+    UniqueFd owned;                      // the same, if it came from the keeper
+    std::optional<ListenerState> state;  // nothing: no server has ever bound it
+    bool is_hidden = false;              // its file's name began with a dot: proxyd never saw it
+    std::array<char, 108> file_name{};   // as it was made; NUL-terminated
+
+    BorrowedFd fd() const { return BorrowedFd(number); }
+    // Nobody listens with it: it was never bound, or whoever did has ended, or has closed it.
+    bool is_idle() const;
+};
+
+enum class PreparedChoice {
+    None,   // no socket for this address, and no unused one
+    Claim,  // `socket` is idle
+    Share,  // `socket` is in use for this very address, and both have SO_REUSEPORT
+    Taken,  // a live process has this very address
+};
+
+class PreparedSockets {
+  public:
+    explicit PreparedSockets(uint16_t edge_port);
+
+    PreparedChoice choose(const InstanceLabel& wanted, bool reuses_port, PreparedSocket*& socket);
+    // Whether the site socket called so is one of these, and idle.
+    bool has_idle(const InstanceLabel& label) const;
+
+  private:
+    static constexpr size_t CountMax = 64;
+
+    void add(UniqueFd owned, int number, uint16_t edge_port);
+    void ask_keeper(uint16_t edge_port);
+
+    UniqueFd keeper_;  // declared first: closed last
+    std::array<PreparedSocket, CountMax> sockets_{};
+    size_t count_ = 0;
+};
+
+}  // namespace proxyd
