@@ -48,11 +48,12 @@ mkdir "$dir/srv"
 echo "A page." >"$dir/srv/page"
 start_proxyd
 
-# The last line of the drop-in's command, and the socket unit's path, with this run's directory and port.
+# The drop-in's command and the socket unit's file, with this run's directory and port.
+file=$(basename "$(value ListenDatagram files.socket)")
 command=$(value ExecStart files.service.d/proxyd.conf)
 command=${command/\/usr\/bin\/proxyrun --site $name --port 80/$build/bin/proxyrun --site $dir/sites/$name --port $http_port=80}
 read -ra command <<<"$command"
-start files.log env -C "$dir/srv" systemd-socket-activate --datagram --listen="$dir/sites/$name/$http_port.sock" \
+start files.log env -C "$dir/srv" systemd-socket-activate --datagram --listen="$dir/sites/$name/${file/#80./$http_port.}" \
     /bin/bash "$here/restart.sh" "$dir/service.pid" "${command[@]}"
 wait_for "the site socket" site_sockets "$name" 1
 [[ ! -e $dir/service.pid ]] || fail "nobody should run yet"
