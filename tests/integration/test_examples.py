@@ -14,7 +14,9 @@ Scripts = sorted(Examples.glob("*/run.sh"))
 
 
 def start(workspace, script, *arguments):
-    """With a directory of the workspace for what is temporary; PROXYD_BUILD says what is tested."""
+    """With a directory of the workspace for what is temporary, which servers of other users may pass through;
+    PROXYD_BUILD says what is tested."""
+    workspace.path.chmod(0o711)
     return workspace.start(script, *arguments, env={**os.environ, "TMPDIR": str(workspace.site("temporary"))})
 
 
