@@ -76,7 +76,7 @@ class Site {
 
     void read_directory_if_needed();
     void read_directory();
-    void read_directory_now(Clock::time_point now);
+    void read_directory_now();
     Clock::duration until_next_look() const;  // for those who wait
     HandoffOutcome offer(BorrowedFd connection, Bytes payload, sa_family_t family);
     bool directory_was_replaced() const;
@@ -111,6 +111,8 @@ class Site {
     dev_t device_ = 0;
     ino_t inode_ = 0;
     Clock::time_point looked_at_path_{};
+    Clock::duration looks_debt_{};  // processor time of looks, less what has been paid back
+    Clock::time_point owes_since_{};
     Clock::time_point looks_from_{};  // not earlier again
     Clock::time_point settled_at_{};  // until then a starting server may still be making sockets
 
