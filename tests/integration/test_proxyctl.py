@@ -140,6 +140,40 @@ def test_sockets_for_a_port_that_nobody_comes_to_are_pointed_out(workspace):
     assert shown.stdout.splitlines()[-1] == "The site's live sockets are for port 80: --port asks for that."
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has workers of another user")
+@pytest.mark.parametrize("mode", [0o2750, 0o2754])
+def test_a_site_directory_that_the_workers_may_not_enter(workspace, mode):
+    workspace.path.chmod(0o755)
+    blog = workspace.site("blog")
+    inbox = workspace.inbox("blog")
+    blog.chmod(mode)
+    proxyd = start_with_control(workspace, user="nobody", workers=1, wait_for_site="50ms",
+                                routes={"blog.example.org": str(blog)})
+    trouble = f"proxyd's user nobody may not enter it: owner root, group root, mode {mode:04o}"
+    assert proxyctl(workspace, "sites").stdout.splitlines()[1].endswith(f"  {trouble}")
+    for _ in range(2):
+        client = workspace.connect(Get)
+        client.read_to_end()
+        assert proxyd.access_line_of(client)["reason"] == "site_not_permitted"
+    row = proxyctl(workspace, "sites").stdout.splitlines()[1]
+    assert row.split()[1] == str(Port) and row.endswith(f"  {trouble}")
+    shown = proxyctl(workspace, "explain", "blog.example.org", "--port", Port)
+    assert shown.stdout.splitlines()[-1] == f"{trouble}. A client waits, and is rejected if that doesn't change."
+    site, = objects(workspace, "sites")
+    assert site["directory"] == {"state": "unusable", "error": "Permission denied", "worker_uid": 65534,
+                                 "mode": f"{mode:04o}", "uid": 0, "gid": 0}
+    told = f" site {blog}: proxyd's user 65534 may not enter it: owner 0, group 0, mode {mode:04o}"
+    assert [line.endswith(told) for line in proxyd.lines if "may not enter" in line] == [True]
+    blog.chmod(0o755)
+    os.chmod(inbox.path, 0o666)
+    workspace.connect(Get)
+    inbox.receive()
+    inbox.close()
+    blog.chmod(mode)
+    workspace.connect(Get).read_to_end()
+    proxyd.wait_for(lambda lines: sum("may not enter" in line for line in lines) == 2 or None, "a second warning")
+
+
 def test_a_proxyd_that_is_stopped_does_not_keep_anybody_waiting(workspace):
     proxyd = start_with_control(workspace)
     proxyd.signal(signal.SIGSTOP)
