@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """proxyctl with a real proxyd: what it shows, what it commands, and how it ends."""
 
+import getpass
 import grp
 import json
 import os
@@ -371,11 +372,58 @@ def test_site_list(workspace):
     result = run("site", "list", "--sites", workspace.sites)
     assert result.returncode == 0
     assert re.split(r"\s{2,}", result.stdout.splitlines()[1])[0] == "a.example.org"
-    listed, = map(json.loads, run("site", "list", "--json", "--sites", workspace.sites).stdout.splitlines())
+    control = ("--control", workspace.path / "control.sock")  # not that of a proxyd of the machine
+    listed, = map(json.loads, run("site", "list", "--json", "--sites", workspace.sites, *control).stdout.splitlines())
     assert listed["problems"] == ["has no set-group-ID bit: sockets get the server's group"]
+    start_with_control(workspace)
     (workspace.sites / "a.example.org").chmod(0)
     prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
-    closed = subprocess.run([*prefix, program("proxyctl"), "site", "list", "--sites", workspace.sites],
+    closed = subprocess.run([*prefix, program("proxyctl"), "site", "list", "--sites", workspace.sites, *control],
                             capture_output=True, text=True)
     assert re.split(r"\s{2,}", closed.stdout.splitlines()[1])[4:] == [
-        "?", "has no set-group-ID bit: sockets get the server's group; Permission denied"]
+        "?", "has no set-group-ID bit: sockets get the server's group; its mode keeps the user of proxyd's workers "
+        f"({getpass.getuser()}) out; Permission denied"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has workers of another user")
+def test_site_list_looks_at_the_group_for_the_workers_of_the_running_proxyd(workspace):
+    for name, group in (("a.example.org", "root"), ("b.example.org", "games")):
+        directory = workspace.site(f"sites/{name}")
+        os.chown(directory, 1, grp.getgrnam(group).gr_gid)
+        directory.chmod(0o2750)
+    listing = ("site", "list", "--json", "--sites", workspace.sites)
+
+    def problems():
+        lines = proxyctl(workspace, *listing).stdout.splitlines()
+        return [listed["problems"] for listed in map(json.loads, lines)]
+
+    def closed(user, group):
+        return [f"the user of proxyd's workers ({user}) is not in group {group}"]
+    default = "proxyd" if "proxyd" in {user.pw_name for user in pwd.getpwall()} else "nobody"
+    assert problems() == [closed(default, "root"), closed(default, "games")]
+    workspace.path.chmod(0o755)
+    start_with_control(workspace, user="games")
+    assert problems() == [closed("games", "root"), []]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_site_add_without_root_takes_the_own_group(workspace):
+    workspace.path.chmod(0o755)
+    os.chown(workspace.sites, 65534, 65534)
+
+    def add(name, *options):
+        return subprocess.run(["setpriv", "--reuid=65534", "--regid=1", "--clear-groups", program("proxyctl"),
+                               "--control", workspace.path / "control.sock", "site", "add", name, "--owner", "nobody",
+                               "--sites", workspace.sites, *options], capture_output=True, text=True)
+    result = add("a.example.org")
+    assert (result.returncode, result.stderr) == (0, "")
+    status = (workspace.sites / "a.example.org").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (65534, 1, 0o2750)
+    result = add("b.example.org", "--group", "games")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (f"proxyctl: cannot make {workspace.sites}/b.example.org: it can't be given to owner nobody "
+                             "and group games: Operation not permitted\n")
+    listing = subprocess.run(["setpriv", "--reuid=65534", "--regid=1", "--clear-groups", program("proxyctl"), "--control",
+                              workspace.path / "control.sock", "--json", "site", "list", "--sites", workspace.sites],
+                             capture_output=True, text=True)
+    assert json.loads(listing.stdout)["problems"] == []
