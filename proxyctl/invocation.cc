@@ -46,13 +46,14 @@ constexpr std::array<Option, 4> EventsOptions = {{
     JsonLines,
     Help,
 }};
-constexpr std::array<Option, 4> SiteAddOptions = {{
+constexpr std::array<Option, 5> SiteAddOptions = {{
     {"owner", "USER", "who runs the server: may receive for the name"},
-    {"group", "GROUP", "proxyd's workers' group (default: that of the user proxyd, else nobody)"},
+    {"group", "GROUP", "proxyd's workers' group (default: as proxyd says; your own without root)"},
     Sites,
+    Control,
     Help,
 }};
-constexpr std::array<Option, 3> SiteListOptions = {{Sites, JsonLines, Help}};
+constexpr std::array<Option, 4> SiteListOptions = {{Sites, Control, JsonLines, Help}};
 
 constexpr std::array<Subcommand, 12> Subcommands = {{
     {"status",

@@ -20,6 +20,9 @@ std::string show_explanation(const Json& explanation);
 // One line.
 std::string show_event(const Json& event);
 
+// Why proxyd's workers can't look into a site's directory; "" if they can.
+std::string why_unusable(const Json& site);
+
 // The sockets of a site at one port, a row each: file, state, queued, what is to be said of it.
 std::vector<std::vector<std::string>> socket_rows(const Json& port);
 

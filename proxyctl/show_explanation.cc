@@ -43,7 +43,10 @@ std::string site_text(const Json& explanation) {
         table.add(std::move(row));
     if (!table.empty()) text += table.text();
     if (is_any(sockets, "live")) return text;
-    if (is_any(sockets, "not_permitted"))
+    if (const std::string trouble = why_unusable(explanation); !trouble.empty())
+        text +=
+            fmt::format("{}. A client waits, and is rejected if that doesn't change.\n", trouble);
+    else if (is_any(sockets, "not_permitted"))
         text +=
             "proxyd may not send to what is there: a client waits, and is rejected if that doesn't "
             "change.\n";

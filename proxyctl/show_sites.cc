@@ -45,11 +45,30 @@ std::string directory_note(const Json& site) {
     if (directory == site.end() || !directory->is_object()) return "";
     const std::string state = text_at(*directory, "state");
     if (state == "absent") return "there is no such directory";
-    if (state == "unusable") return text_at(*directory, "error");
-    return "no socket in it";
+    if (state == "unusable") return why_unusable(site);
+    return "";
+}
+
+std::string or_else(std::string text, std::string_view otherwise) {
+    return text.empty() ? std::string(otherwise) : text;
 }
 
 }  // namespace
+
+std::string why_unusable(const Json& site) {
+    const auto directory = site.find("directory");
+    if (directory == site.end() || !directory->is_object() ||
+        text_at(*directory, "state") != "unusable")
+        return "";
+    if (!directory->contains("worker_uid")) return text_at(*directory, "error");
+    const std::string user = user_name(static_cast<uid_t>(number_at(*directory, "worker_uid")));
+    if (!directory->contains("uid") || !directory->contains("gid"))
+        return fmt::format("proxyd's user {} may not enter a directory above it", user);
+    return fmt::format("proxyd's user {} may not enter it: owner {}, group {}, mode {}", user,
+                       user_name(static_cast<uid_t>(number_at(*directory, "uid"))),
+                       group_name(static_cast<gid_t>(number_at(*directory, "gid"))),
+                       shown(*directory, "mode"));
+}
 
 std::vector<std::vector<std::string>> socket_rows(const Json& port) {
     std::vector<std::vector<std::string>> rows;
@@ -64,10 +83,14 @@ std::string show_sites(const std::vector<Json>& sites) {
     for (const Json& site : sites) {
         const auto ports = objects_at(site, "ports");
         if (ports.empty())
-            table.add({shown(site, "site"), "-", "-", "-", "-", "-", "-", directory_note(site)});
+            table.add({shown(site, "site"), "-", "-", "-", "-", "-", "-",
+                       or_else(directory_note(site),
+                               site.contains("directory") ? "no socket in it" : "")});
         for (const Json& port : ports) {
             auto rows = socket_rows(port);
-            if (rows.empty()) rows.push_back({"-", "-", "-", "no socket for this port"});
+            if (rows.empty())
+                rows.push_back(
+                    {"-", "-", "-", or_else(directory_note(site), "no socket for this port")});
             if (const auto listened = port.find("listened_at");
                 listened != port.end() && *listened == false)
                 add_note(rows.front()[3],

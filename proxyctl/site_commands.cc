@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
 //
-// `proxyctl site add` and `site list`: directories of sites, without asking proxyd.
+// `proxyctl site add` and `site list`: directories of sites. A proxyd that runs is asked who its
+// workers are and where its sites; none need be running.
 #include "proxyctl/commands.h"
 #include "proxyctl/site_directory.h"
 #include "proxyctl/text.h"
+#include "proxyctl/workers_user.h"
 
 #include <errno.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <optional>
 
 namespace proxyd {
 namespace {
-
-constexpr const char* WorkersUser = "proxyd";
-constexpr const char* WorkersUserOtherwise = "nobody";
 
 std::optional<unsigned> number_of(std::string_view text) {
     unsigned number = 0;
@@ -38,7 +38,7 @@ std::optional<gid_t> group_number(const std::string& name) {
 }
 
 // Nothing: it was said what is wrong.
-std::optional<SiteDirectoryOwner> owner_of(const Invocation& invocation) {
+std::optional<SiteDirectoryOwner> owner_of(const Invocation& invocation, const std::string& sites) {
     const CommandLine& line = invocation.line;
     if (!line.has("owner")) {
         complain(WrongUse, "--owner is missing, see proxyctl site add --help");
@@ -51,10 +51,10 @@ std::optional<SiteDirectoryOwner> owner_of(const Invocation& invocation) {
         return std::nullopt;
     }
     if (!line.has("group")) {
-        // As proxyd itself chooses them, if its key "user" doesn't say otherwise.
-        const passwd* workers = getpwnam(WorkersUser);
-        if (workers == nullptr) workers = getpwnam(WorkersUserOtherwise);
-        if (workers != nullptr) return SiteDirectoryOwner{*user_found, workers->pw_gid};
+        // Nobody else's could be given without root, whose proxyd it is hardly meant for.
+        if (geteuid() != 0) return SiteDirectoryOwner{*user_found, getegid()};
+        if (const auto workers = find_workers_user(invocation, sites))
+            return SiteDirectoryOwner{*user_found, workers->gid};
         complain(WrongUse,
                  "there is neither a user proxyd nor nobody: --group must say the group "
                  "of proxyd's workers");
@@ -128,9 +128,9 @@ Json entry_json(const SiteDirectoryEntry& entry) {
 int run_site_add(const Invocation& invocation) {
     const auto name = site_directory_name(invocation.word());
     if (!name) return complain(WrongUse, name.error());
-    const auto owner = owner_of(invocation);
-    if (!owner) return WrongUse;
     const std::string sites(invocation.line.last("sites", DefaultSitesDirectory));
+    const auto owner = owner_of(invocation, sites);
+    if (!owner) return WrongUse;
     if (!sites.starts_with('/'))
         return complain(WrongUse, fmt::format("--sites {}: is no absolute path", sites));
     const auto made = make_site_directory(sites, *name, *owner);
@@ -142,8 +142,9 @@ int run_site_add(const Invocation& invocation) {
 }
 
 int run_site_list(const Invocation& invocation) {
-    const auto entries =
-        list_site_directories(std::string(invocation.line.last("sites", DefaultSitesDirectory)));
+    const std::string sites(invocation.line.last("sites", DefaultSitesDirectory));
+    const auto workers = find_workers_user(invocation, sites);
+    const auto entries = list_site_directories(sites, workers ? &*workers : nullptr);
     if (!entries) return complain(SystemRefused, entries.error());
     Table table({"NAME", "OWNER", "GROUP", "MODE", ">SOCKETS", "NOTE"});
     for (const SiteDirectoryEntry& entry : *entries) {

@@ -6,6 +6,7 @@
 #include "base/handoff/site_socket.h"
 #include "base/posix/directory.h"
 #include "base/posix/unique_fd.h"
+#include "proxyctl/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace proxyd {
 namespace {
@@ -28,7 +30,8 @@ UniqueFd open_directory(const std::string& path) {
 // Why `directory`, which nobody knows yet, can't be given away; "" if it was.
 std::string give_to(BorrowedFd directory, const SiteDirectoryOwner& owner) {
     if (fchown(directory.number(), owner.user, owner.group) != 0)
-        return std::string(errno_text(errno));
+        return fmt::format("it can't be given to owner {} and group {}: {}", user_name(owner.user),
+                           group_name(owner.group), errno_text(errno));
     if (fchmod(directory.number(), SiteMode) != 0) return std::string(errno_text(errno));
     // Who isn't in the group loses the set-group-ID bit without a word (chmod(2)).
     struct stat status;
@@ -60,7 +63,20 @@ void look_into(BorrowedFd sites, SiteDirectoryEntry& entry) {
     std::ranges::sort(entry.sockets);
 }
 
-SiteDirectoryEntry judge(BorrowedFd sites, const char* name, const struct stat& status) {
+// "" if they are not; where the set-group-ID bit is missing the group alone says nothing.
+std::string why_kept_out(const struct stat& status, const WorkersUser& workers) {
+    const SiteAccess access = site_access(status, workers.identity());
+    if (access == SiteAccess::ClosedByMode)
+        return fmt::format("its mode keeps the user of proxyd's workers ({}) out", workers.name);
+    constexpr mode_t OpenToOthers = S_IROTH | S_IXOTH;
+    if (access == SiteAccess::Fine || (status.st_mode & (S_ISGID | OpenToOthers)) == OpenToOthers)
+        return "";
+    return fmt::format("the user of proxyd's workers ({}) is not in group {}", workers.name,
+                       group_name(status.st_gid));
+}
+
+SiteDirectoryEntry judge(BorrowedFd sites, const char* name, const struct stat& status,
+                         const WorkersUser* workers) {
     SiteDirectoryEntry entry{name, status.st_mode & 07777, status.st_uid, status.st_gid, {}, {}};
     const auto plain = site_directory_name(name);
     if (!plain || *plain != name)
@@ -69,6 +85,9 @@ SiteDirectoryEntry judge(BorrowedFd sites, const char* name, const struct stat& 
         entry.problems.emplace_back("has no set-group-ID bit: sockets get the server's group");
     if ((status.st_mode & S_IWOTH) != 0)
         entry.problems.emplace_back("is world-writable: everybody here can receive for the name");
+    if (workers != nullptr)
+        if (std::string why = why_kept_out(status, *workers); !why.empty())
+            entry.problems.push_back(std::move(why));
     look_into(sites, entry);
     return entry;
 }
@@ -111,7 +130,7 @@ Result<void, std::string> make_site_directory(const std::string& sites, const st
 }
 
 Result<std::vector<SiteDirectoryEntry>, std::string> list_site_directories(
-    const std::string& sites) {
+    const std::string& sites, const WorkersUser* workers) {
     const UniqueFd parent = open_directory(sites);
     if (!parent.is_open()) return Unexpected{fmt::format("{}: {}", sites, errno_text(errno))};
     std::vector<SiteDirectoryEntry> entries;
@@ -120,7 +139,7 @@ Result<std::vector<SiteDirectoryEntry>, std::string> list_site_directories(
         if (*name != '.' &&
             fstatat(parent.borrow().number(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISDIR(status.st_mode))
-            entries.push_back(judge(parent, name, status));
+            entries.push_back(judge(parent, name, status, workers));
     });
     std::ranges::sort(entries, {}, &SiteDirectoryEntry::name);
     return entries;

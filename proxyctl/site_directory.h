@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // Making and judging site directories: who may receive for a name is decided by owner and mode of
-// the directory of that name (docs/HANDOFF.md). Used by `proxyctl site`; needs no running proxyd.
+// the directory of that name (docs/HANDOFF.md). Used by `proxyctl site`; asks no proxyd.
 #pragma once
 
 #include "base/posix/result.h"
+#include "proxyctl/workers_user.h"
 
 #include <sys/types.h>
 
@@ -39,8 +40,9 @@ struct SiteDirectoryEntry {
     bool is_readable = true;            // else nobody knows which sockets there are
 };
 
-// In alphabetical order. The error is a whole message.
+// In alphabetical order; whether proxyd's workers are kept out is judged for `workers`, if they are
+// known. The error is a whole message.
 Result<std::vector<SiteDirectoryEntry>, std::string> list_site_directories(
-    const std::string& sites);
+    const std::string& sites, const WorkersUser* workers);
 
 }  // namespace proxyd

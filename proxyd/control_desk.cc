@@ -13,6 +13,7 @@ namespace proxyd {
 namespace {
 
 constexpr std::string_view NoControl = "none";
+constexpr auto RetryInterval = std::chrono::seconds(1);
 
 uint64_t key_of(const WorkerProcess& worker) {
     return static_cast<uint64_t>(worker.pid());
@@ -39,7 +40,7 @@ std::string known_levels() {
 }  // namespace
 
 ControlDesk::ControlDesk(EventLoop& loop, Owner& owner)
-    : owner_(owner), commands_(loop, *this), socket_(loop, commands_) {}
+    : owner_(owner), commands_(loop, *this), socket_(loop, commands_), retry_(loop, *this) {}
 
 Problems ControlDesk::open_next(const Configuration& next) {
     give_next_up();
@@ -53,8 +54,10 @@ Problems ControlDesk::open_next(const Configuration& next) {
     if (!next.control_place.empty())
         return {fmt::format("{}: cannot listen at {}: {}", next.control_place, next.control,
                             listening.error())};
-    log_warning("there is no control socket: cannot listen at {}: {}", next.control,
-                listening.error());
+    // Another proxyd that still finishes its sessions, as a rule.
+    is_next_to_be_tried_ = listening.error() == SocketFileTaken;
+    log_warning("there is no control socket: cannot listen at {}: {}{}", next.control,
+                listening.error(), is_next_to_be_tried_ ? "; proxyd tries again each second" : "");
     return {};
 }
 
@@ -63,18 +66,31 @@ void ControlDesk::put_next_in_force(const Configuration& in_force) {
     close();
     path_ = std::exchange(next_path_, "");
     socket_.listen_on(std::exchange(next_listening_, UniqueFd()));
+    if (!std::exchange(is_next_to_be_tried_, false)) return;
+    path_to_try_ = in_force.control;
+    retry_.start(RetryInterval);
 }
 
 void ControlDesk::give_next_up() {
     if (next_listening_.is_open()) remove_own_socket_file(next_path_);
     next_listening_.close();
     next_path_.clear();
+    is_next_to_be_tried_ = false;
 }
 
 void ControlDesk::close() {
     if (!path_.empty()) remove_own_socket_file(path_);
     path_.clear();
     socket_.listen_on({});
+    retry_.stop();
+}
+
+void ControlDesk::on_retry() noexcept {
+    auto listening = listen_at_socket_file(path_to_try_, SocketFileGroup::Own);
+    if (!listening) return retry_.start(RetryInterval);
+    path_ = path_to_try_;
+    socket_.listen_on(*std::move(listening));
+    log_notice("the control socket is there now: {}", path_);
 }
 
 void ControlDesk::pass_on(StateToPass& state) const {

@@ -42,7 +42,8 @@ class ControlDesk final : public ControlOperations {
     ControlDesk(EventLoop& loop, Owner& owner);
 
     // Listens at the place of the next configuration, if it is another one; until it is put in
-    // force nobody is answered there. Where the default place can't be had, proxyd does without.
+    // force nobody is answered there. Where the default place can't be had, proxyd does without; if
+    // somebody else answers there, it tries again until that one has gone.
     Problems open_next(const Configuration& next);
     void put_next_in_force(const Configuration& in_force);
     void give_next_up();
@@ -74,6 +75,7 @@ class ControlDesk final : public ControlOperations {
     bool send_to_worker(uint64_t key, const nlohmann::json& message) override;
 
     void publish(const nlohmann::json& event);
+    void on_retry() noexcept;
 
     Owner& owner_;
     ControlCommands commands_;
@@ -81,6 +83,9 @@ class ControlDesk final : public ControlOperations {
     std::string path_;  // "": it listens nowhere
     std::string next_path_;
     UniqueFd next_listening_;
+    bool is_next_to_be_tried_ = false;  // the place of the next configuration is taken
+    std::string path_to_try_;           // while retry_ is active
+    TimerWatcher<&ControlDesk::on_retry> retry_;
     std::vector<ControlReply> upgrade_replies_;
     std::optional<StatusReport::Task> last_reload_;
 };

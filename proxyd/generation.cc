@@ -9,13 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <map>
 
 namespace proxyd {
 namespace {
@@ -114,45 +111,6 @@ std::vector<std::string> warnings_of_missing_directories(const Configuration& co
     // The default may be missing: proxyd does without.
     if (!configuration.control_place.empty())
         look_for(configuration.control_place, configuration.control);
-    return warnings;
-}
-
-namespace {
-
-// A socket gets the group of its directory, or of its server; here neither helps, it seems.
-bool keeps_out(const struct stat& directory, const WorkerUser& user) {
-    return user.uid != 0 && directory.st_uid != user.uid && directory.st_gid != user.gid &&
-           (directory.st_mode & S_IWOTH) == 0 &&
-           std::ranges::find(user.groups, directory.st_gid) == user.groups.end();
-}
-
-std::string group_name(gid_t number) {
-    const group* const found = getgrgid(number);
-    return found != nullptr ? found->gr_name : std::to_string(number);
-}
-
-}  // namespace
-
-std::vector<std::string> warnings_of_sites(const Configuration& configuration,
-                                           const WorkerUser* user) {
-    std::vector<std::string> warnings;
-    std::map<gid_t, std::string> groups;
-    for (const SitePlace& site : places_of_sites(configuration)) {
-        struct stat status;
-        const bool is_there = stat(site.directory.c_str(), &status) == 0;
-        if (is_there && !S_ISDIR(status.st_mode)) errno = ENOTDIR;
-        if (!is_there || !S_ISDIR(status.st_mode))
-            warnings.push_back(fmt::format("{}: {}: {}; clients wait until it is there", site.place,
-                                           site.directory, errno_text(errno)));
-        if (!is_there || !S_ISDIR(status.st_mode) || user == nullptr || !keeps_out(status, *user))
-            continue;
-        std::string& group = groups[status.st_gid];
-        if (group.empty()) group = group_name(status.st_gid);
-        warnings.push_back(fmt::format(
-            "{}: {}: the workers' user {} is not in its group {}, so that sockets there "
-            "may be closed to them (proxyctl site add says how to mend it)",
-            site.place, site.directory, user->name, group));
-    }
     return warnings;
 }
 

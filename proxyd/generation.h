@@ -38,10 +38,6 @@ Result<std::string, Problems> read_configuration_text(const std::string& file);
 void add_sites_problem(const Configuration& configuration, Problems& problems);
 // Where logs and sockets are to be, which a start needs.
 std::vector<std::string> warnings_of_missing_directories(const Configuration& configuration);
-// Site directories may come later; but a typing error looks the same.
-// And one that isn't of a group of `user`, if that is known, is likely to be of no use.
-std::vector<std::string> warnings_of_sites(const Configuration& configuration,
-                                           const WorkerUser* user);
 
 // Opens everything, or says all that is in the way and leaves nothing behind. What `current`, which
 // may be null, has open already is used again.

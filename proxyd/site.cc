@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -226,7 +227,9 @@ void Site::read_directory_now() {
 
     const UniqueFd directory = open_directory();
     struct stat status;
-    if (directory.is_open() && fstat(directory.borrow().number(), &status) == 0) {
+    // "." is found only by who may enter it, and who may not finds no socket.
+    if (directory.is_open() && fstatat(directory.borrow().number(), ".", &status, 0) == 0) {
+        has_told_of_no_entry_ = false;
         device_ = status.st_dev;
         inode_ = status.st_ino;
         settled_at_ =
@@ -250,7 +253,10 @@ void Site::read_directory_now() {
         without_senders_ = HandoffOutcome::Full;
         return;
     } else {
-        if (errno == EACCES) without_senders_ = HandoffOutcome::NotPermitted;
+        if (errno == EACCES) {
+            without_senders_ = HandoffOutcome::NotPermitted;
+            tell_of_no_entry();
+        }
         subscription_.stop();
     }
     senders_ = std::move(senders);
@@ -278,6 +284,18 @@ void Site::tell_of_too_many_files() {
     if (!std::exchange(has_told_of_too_many_files_, true))
         log_warning("site {} has more than {} files: the others are not looked at", directory_,
                     SiteEntriesMax);
+}
+
+// By numbers: the user database is out of a worker's reach.
+void Site::tell_of_no_entry() {
+    if (std::exchange(has_told_of_no_entry_, true)) return;
+    struct stat status;
+    const int flags = follows_links_ ? 0 : AT_SYMLINK_NOFOLLOW;
+    if (fstatat(AT_FDCWD, directory_.c_str(), &status, flags) != 0)
+        return log_warning("site {}: proxyd's user {} may not enter a directory above it",
+                           directory_, geteuid());
+    log_warning("site {}: proxyd's user {} may not enter it: owner {}, group {}, mode {:04o}",
+                directory_, geteuid(), status.st_uid, status.st_gid, status.st_mode & 07777);
 }
 
 // The other sites suffer from it, so it is told, but not for each client.

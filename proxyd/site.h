@@ -86,6 +86,7 @@ class Site {
     void tell_of_too_many_sockets();
     void tell_of_handoffs_in_flight();
     void tell_of_too_many_files();
+    void tell_of_no_entry();
     void tell_of_missing_descriptors();
     void on_directory_change();
     void on_retry() noexcept;
@@ -104,6 +105,7 @@ class Site {
     bool ipv6_may_come_back_ = false;
     bool needs_reading_ = true;
     bool has_told_of_world_writable_ = false;
+    bool has_told_of_no_entry_ = false;
     bool has_told_of_too_many_ = false;
     bool has_told_of_too_many_files_ = false;
     Clock::time_point tells_of_descriptors_from_{};

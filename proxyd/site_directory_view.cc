@@ -30,19 +30,28 @@ SiteSocketView look_at_socket(BorrowedFd directory, const char* file_name,
 
 }  // namespace
 
+void SiteDirectoryView::take_over(const struct stat& status) {
+    mode = status.st_mode & 07777;
+    owner = status.st_uid;
+    group = status.st_gid;
+}
+
 SiteDirectoryView SiteDirectoryView::look(const std::string& path, bool follows_links,
                                           size_t sockets_max) {
     SiteDirectoryView view;
     const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follows_links ? 0 : O_NOFOLLOW);
     const UniqueFd directory = UniqueFd::adopt(open(path.c_str(), flags));
     struct stat status;
-    if (!directory.is_open() || fstat(directory.borrow().number(), &status) != 0) {
+    // "." is found only by who may enter it; one that may be read, but not entered, is of no use.
+    if (!directory.is_open() || fstatat(directory.borrow().number(), ".", &status, 0) != 0) {
         view.error = errno;
+        view.is_known =
+            fstatat(AT_FDCWD, path.c_str(), &status, follows_links ? 0 : AT_SYMLINK_NOFOLLOW) == 0;
+        if (view.is_known) view.take_over(status);
         return view;
     }
-    view.mode = status.st_mode & 07777;
-    view.owner = status.st_uid;
-    view.group = status.st_gid;
+    view.is_known = true;
+    view.take_over(status);
     for_each_entry(
         directory,
         [&](const char* file_name, unsigned char) {

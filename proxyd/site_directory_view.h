@@ -7,6 +7,7 @@
 
 #include "base/handoff/site_socket.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct SiteSocketView {
 inline constexpr size_t SiteEntriesMax = 1000;
 
 struct SiteDirectoryView {
-    int error = 0;  // errno of a directory that can't be opened
+    int error = 0;          // errno of a directory that can't be opened or entered
+    bool is_known = false;  // the three that follow, which may be had all the same
     mode_t mode = 0;
     uid_t owner = 0;
     gid_t group = 0;
@@ -39,6 +41,9 @@ struct SiteDirectoryView {
 
     // At most `sockets_max` of them, among the first SiteEntriesMax files.
     static SiteDirectoryView look(const std::string& path, bool follows_links, size_t sockets_max);
+
+  private:
+    void take_over(const struct stat& status);
 };
 
 }  // namespace proxyd

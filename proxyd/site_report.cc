@@ -10,6 +10,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <map>
 
@@ -71,11 +72,14 @@ Json socket_report(const SiteSocketView& socket) {
 
 Json directory_report(const SiteDirectoryView& view) {
     if (view.error == ENOENT) return {{"state", "absent"}};
-    if (view.error != 0) return {{"state", "unusable"}, {"error", errno_text(view.error)}};
-    return {{"state", "there"},
-            {"mode", mode_text(view.mode)},
-            {"uid", view.owner},
-            {"gid", view.group}};
+    Json report = {{"state", view.error == 0 ? "there" : "unusable"}};
+    if (view.error != 0) report["error"] = errno_text(view.error);
+    if (view.error == EACCES) report["worker_uid"] = geteuid();
+    if (!view.is_known) return report;
+    report["mode"] = mode_text(view.mode);
+    report["uid"] = view.owner;
+    report["gid"] = view.group;
+    return report;
 }
 
 uint64_t queued_in(BorrowedFd sender) {

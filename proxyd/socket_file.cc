@@ -61,7 +61,7 @@ std::string obstacle_at(BorrowedFd directory, const std::string& name, const soc
     const UniqueFd probe = stream_socket();
     if (!probe.is_open()) return std::string(errno_text(errno));
     if (connect(probe.borrow().number(), generic(address), sizeof(address)) == 0 || errno == EAGAIN)
-        return "somebody answers there already";
+        return std::string(SocketFileTaken);
     return errno == ECONNREFUSED ? "" : std::string(errno_text(errno));
 }
 

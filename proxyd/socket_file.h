@@ -8,6 +8,7 @@
 #include "base/posix/unique_fd.h"
 
 #include <string>
+#include <string_view>
 
 namespace proxyd {
 
@@ -16,8 +17,11 @@ enum class SocketFileGroup {
     OfDirectory,  // if we may give it away
 };
 
+// The one error that time may mend: another process listens there, and may be about to end.
+inline constexpr std::string_view SocketFileTaken = "somebody answers there already";
+
 // Listens at `path`, non-blocking, with mode 0660. The error is what is wrong, without the path:
-// "somebody answers there already".
+// SocketFileTaken.
 Result<UniqueFd, std::string> listen_at_socket_file(const std::string& path, SocketFileGroup group);
 
 // Takes the file away while it is being listened to, unless another process has put its own there

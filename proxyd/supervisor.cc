@@ -5,6 +5,7 @@
 #include "base/daemon/log.h"
 #include "proxyd/access_log.h"
 #include "proxyd/inherited_sockets.h"
+#include "proxyd/site_warnings.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

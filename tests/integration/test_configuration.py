@@ -256,6 +256,28 @@ def test_check_config_warns_of_a_site_directory_of_another_group(workspace):
     assert run_proxyd("--config", path, "--check-config").stderr == ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root knows who the workers will be")
+def test_check_config_warns_of_directories_in_sites(workspace):
+    for i in range(23):
+        (workspace.sites / f"{i:02}.example.org").mkdir()
+        (workspace.sites / f"{i:02}.example.org").chmod(0o2755)
+    (workspace.sites / "00.example.org").chmod(0o2700)
+    (workspace.sites / ".made").mkdir()
+    path = workspace.write_configuration('{"listen": [":8443"], "user": "nobody",\n'
+                                         f'"sites": "{workspace.sites}"}}')
+    start, end = f"{path}:2: sites: {workspace.sites}", "(proxyctl site add says how to mend it) (a warning)"
+    result = run_proxyd("--config", path, "--check-config")
+    assert (result.returncode, result.stderr.splitlines()) == (
+        0, [f"{start}/00.example.org: its mode 2700 keeps the workers' user nobody out {end}"] +
+        [f"{start}/{i:02}.example.org: the workers' user nobody is not in its group root, so that sockets there may be "
+         f"closed to them {end}" for i in range(1, 20)] +
+        [f"{start}: 3 more directories there that the workers may not use (proxyctl site list names them) (a warning)"])
+    for site in workspace.sites.iterdir():
+        os.chown(site, 0, grp.getgrnam("nogroup").gr_gid)
+        site.chmod(0o2750)
+    assert run_proxyd("--config", path, "--check-config").stderr == ""
+
+
 def test_check_config_opens_the_sites_directory(workspace):
     path = workspace.write_configuration('{"listen": [":8443"],\n"sites": "/nowhere"}')
     result = run_proxyd("--config", path, "--check-config")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """proxyctl with a real proxyd: what it shows, what it commands, and how it ends."""
 
+import getpass
 import grp
 import json
 import os
@@ -138,6 +139,40 @@ def test_sockets_for_a_port_that_nobody_comes_to_are_pointed_out(workspace):
     assert (explanation["sockets"], explanation["other_ports"]) == ([], [80])
     shown = proxyctl(workspace, "explain", "blog.example.org", "--port", Port)
     assert shown.stdout.splitlines()[-1] == "The site's live sockets are for port 80: --port asks for that."
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has workers of another user")
+@pytest.mark.parametrize("mode", [0o2750, 0o2754])
+def test_a_site_directory_that_the_workers_may_not_enter(workspace, mode):
+    workspace.path.chmod(0o755)
+    blog = workspace.site("blog")
+    inbox = workspace.inbox("blog")
+    blog.chmod(mode)
+    proxyd = start_with_control(workspace, user="nobody", workers=1, wait_for_site="50ms",
+                                routes={"blog.example.org": str(blog)})
+    trouble = f"proxyd's user nobody may not enter it: owner root, group root, mode {mode:04o}"
+    assert proxyctl(workspace, "sites").stdout.splitlines()[1].endswith(f"  {trouble}")
+    for _ in range(2):
+        client = workspace.connect(Get)
+        client.read_to_end()
+        assert proxyd.access_line_of(client)["reason"] == "site_not_permitted"
+    row = proxyctl(workspace, "sites").stdout.splitlines()[1]
+    assert row.split()[1] == str(Port) and row.endswith(f"  {trouble}")
+    shown = proxyctl(workspace, "explain", "blog.example.org", "--port", Port)
+    assert shown.stdout.splitlines()[-1] == f"{trouble}. A client waits, and is rejected if that doesn't change."
+    site, = objects(workspace, "sites")
+    assert site["directory"] == {"state": "unusable", "error": "Permission denied", "worker_uid": 65534,
+                                 "mode": f"{mode:04o}", "uid": 0, "gid": 0}
+    told = f" site {blog}: proxyd's user 65534 may not enter it: owner 0, group 0, mode {mode:04o}"
+    assert [line.endswith(told) for line in proxyd.lines if "may not enter" in line] == [True]
+    blog.chmod(0o755)
+    os.chmod(inbox.path, 0o666)
+    workspace.connect(Get)
+    inbox.receive()
+    inbox.close()
+    blog.chmod(mode)
+    workspace.connect(Get).read_to_end()
+    proxyd.wait_for(lambda lines: sum("may not enter" in line for line in lines) == 2 or None, "a second warning")
 
 
 def test_a_proxyd_that_is_stopped_does_not_keep_anybody_waiting(workspace):
@@ -337,11 +372,58 @@ def test_site_list(workspace):
     result = run("site", "list", "--sites", workspace.sites)
     assert result.returncode == 0
     assert re.split(r"\s{2,}", result.stdout.splitlines()[1])[0] == "a.example.org"
-    listed, = map(json.loads, run("site", "list", "--json", "--sites", workspace.sites).stdout.splitlines())
+    control = ("--control", workspace.path / "control.sock")  # not that of a proxyd of the machine
+    listed, = map(json.loads, run("site", "list", "--json", "--sites", workspace.sites, *control).stdout.splitlines())
     assert listed["problems"] == ["has no set-group-ID bit: sockets get the server's group"]
+    start_with_control(workspace)
     (workspace.sites / "a.example.org").chmod(0)
     prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
-    closed = subprocess.run([*prefix, program("proxyctl"), "site", "list", "--sites", workspace.sites],
+    closed = subprocess.run([*prefix, program("proxyctl"), "site", "list", "--sites", workspace.sites, *control],
                             capture_output=True, text=True)
     assert re.split(r"\s{2,}", closed.stdout.splitlines()[1])[4:] == [
-        "?", "has no set-group-ID bit: sockets get the server's group; Permission denied"]
+        "?", "has no set-group-ID bit: sockets get the server's group; its mode keeps the user of proxyd's workers "
+        f"({getpass.getuser()}) out; Permission denied"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has workers of another user")
+def test_site_list_looks_at_the_group_for_the_workers_of_the_running_proxyd(workspace):
+    for name, group in (("a.example.org", "root"), ("b.example.org", "games")):
+        directory = workspace.site(f"sites/{name}")
+        os.chown(directory, 1, grp.getgrnam(group).gr_gid)
+        directory.chmod(0o2750)
+    listing = ("site", "list", "--json", "--sites", workspace.sites)
+
+    def problems():
+        lines = proxyctl(workspace, *listing).stdout.splitlines()
+        return [listed["problems"] for listed in map(json.loads, lines)]
+
+    def closed(user, group):
+        return [f"the user of proxyd's workers ({user}) is not in group {group}"]
+    default = "proxyd" if "proxyd" in {user.pw_name for user in pwd.getpwall()} else "nobody"
+    assert problems() == [closed(default, "root"), closed(default, "games")]
+    workspace.path.chmod(0o755)
+    start_with_control(workspace, user="games")
+    assert problems() == [closed("games", "root"), []]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_site_add_without_root_takes_the_own_group(workspace):
+    workspace.path.chmod(0o755)
+    os.chown(workspace.sites, 65534, 65534)
+
+    def add(name, *options):
+        return subprocess.run(["setpriv", "--reuid=65534", "--regid=1", "--clear-groups", program("proxyctl"),
+                               "--control", workspace.path / "control.sock", "site", "add", name, "--owner", "nobody",
+                               "--sites", workspace.sites, *options], capture_output=True, text=True)
+    result = add("a.example.org")
+    assert (result.returncode, result.stderr) == (0, "")
+    status = (workspace.sites / "a.example.org").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (65534, 1, 0o2750)
+    result = add("b.example.org", "--group", "games")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (f"proxyctl: cannot make {workspace.sites}/b.example.org: it can't be given to owner nobody "
+                             "and group games: Operation not permitted\n")
+    listing = subprocess.run(["setpriv", "--reuid=65534", "--regid=1", "--clear-groups", program("proxyctl"), "--control",
+                              workspace.path / "control.sock", "--json", "site", "list", "--sites", workspace.sites],
+                             capture_output=True, text=True)
+    assert json.loads(listing.stdout)["problems"] == []

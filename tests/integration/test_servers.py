@@ -230,7 +230,8 @@ def connections_to(address, port):
 
 def test_proxyd_keeps_nothing_of_a_connection(workspace, curl):
     proxyd = start_proxyd(workspace)
-    servers = [Nginx(workspace), Node(workspace), Python(workspace)]
+    # With all their sockets: proxyd has a descriptor for each.
+    servers = [server(workspace).wait_until_ready() for server in (Nginx, Node, Python)]
     (files_directory(workspace) / "file").write_bytes(bytes(BigBytes))
     for server in servers:
         curl.request(server)

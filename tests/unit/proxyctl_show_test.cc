@@ -91,6 +91,26 @@ TEST_CASE("proxyctl_show: sockets that proxyd may not send to", "[proxyctl_show]
     CHECK(text.find("Nobody listens") == text.npos);
 }
 
+TEST_CASE("proxyctl_show: a directory that proxyd may not enter", "[proxyctl_show]") {
+    const Json site = Json::parse(R"({"site":"/s/a","directory":{"state":"unusable",
+        "error":"Permission denied","worker_uid":1,"mode":"2750","uid":0,"gid":4294967294},
+        "ports":[{"port":80,"waiting":0,"waiting_ms":0,"listened_at":true,"sockets":[]}]})");
+    CHECK(show_sites({site}) ==
+          "SITE  PORT  SOCKET  STATE  QUEUED  WAITING  SINCE  NOTE\n"
+          "/s/a    80  -       -           -        0      -  proxyd's user daemon may not enter "
+          "it: owner root, group 4294967294, mode 2750\n");
+    Json explanation = {{"verdict", "handed_over"}, {"directory", site["directory"]}};
+    CHECK(show_explanation(explanation)
+              .ends_with("\nproxyd's user daemon may not enter it: owner root, group 4294967294, "
+                         "mode 2750. A client waits, and is rejected if that doesn't change.\n"));
+    explanation["directory"] =
+        Json::parse(R"({"state":"unusable","error":"Permission denied","worker_uid":1})");
+    CHECK(why_unusable(explanation) == "proxyd's user daemon may not enter a directory above it");
+    explanation["directory"] = {{"state", "unusable"}, {"error", "Not a directory"}};
+    CHECK(why_unusable(explanation) == "Not a directory");
+    CHECK(why_unusable({{"directory", {{"state", "there"}}}}).empty());
+}
+
 TEST_CASE("proxyctl_show: an explanation of a client that goes somewhere", "[proxyctl_show]") {
     CHECK(show_explanation(Json::parse(R"({"steps":[
         {"rule":"exact_name","key":"a.example","outcome":"no_match","text":"no route of that name"},
