@@ -43,6 +43,16 @@ bool passes_on_listener(bool may_pass_any) {
     return is_one;
 }
 
+// Its value is somebody else's wish, then.
+bool preloads_others_only(char* const* environment) {
+    constexpr std::string_view Preload = "LD_PRELOAD=";
+    for (; environment != nullptr && *environment != nullptr; environment++) {
+        if (std::string_view(*environment).starts_with(Preload))
+            return strstr(*environment, "libpreload.so") == nullptr;
+    }
+    return false;
+}
+
 bool has_variable(char* const* environment, const char* variable) {
     const size_t name_length = static_cast<size_t>(strchr(variable, '=') - variable) + 1;
     for (; environment != nullptr && *environment != nullptr; environment++) {
@@ -82,7 +92,9 @@ CarriedEnvironment::CarriedEnvironment(char* const* environment, bool may_pass_a
     for (size_t i = 0; i < variable_count; i++) {
         if (!has_variable(environment, variables[i])) missing_[missing_count_++] = variables[i];
     }
-    if (missing_count_ > 0 && !passes_on_listener(may_pass_any)) missing_count_ = 0;
+    if (missing_count_ > 0 &&
+        (preloads_others_only(environment) || !passes_on_listener(may_pass_any)))
+        missing_count_ = 0;
     while (environment != nullptr && environment[given_count_] != nullptr)
         given_count_++;
     errno = saved_errno;
