@@ -3,19 +3,18 @@
 
 #include "base/handoff/listener_state.h"
 #include "libpreload/guest_config.h"
+#include "libpreload/process_descriptors.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
+#include <string_view>
 
 namespace proxyd {
 namespace {
@@ -35,27 +34,23 @@ bool is_passed_on(int fd, bool may_pass_any) {
 }
 
 bool passes_on_listener(bool may_pass_any) {
-    const UniqueFd directory =
-        UniqueFd::adopt(open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.is_open()) {
-        for (int fd = 0; fd < 64; fd++) {
-            if (is_passed_on(fd, may_pass_any)) return true;
-        }
-        return false;
+    bool is_one = false;
+    const auto look_at = [&](int fd) { is_one = is_one || is_passed_on(fd, may_pass_any); };
+    if (!for_each_descriptor(getpid(), [&](int fd, std::string_view) { look_at(fd); })) {
+        for (int fd = 0; fd < 64; fd++)
+            look_at(fd);
     }
-    alignas(dirent64) char entries[2048];
-    while (true) {
-        const long size =
-            syscall(SYS_getdents64, directory.borrow().number(), entries, sizeof(entries));
-        if (size <= 0) return false;
-        for (long offset = 0; offset < size;) {
-            const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
-            offset += entry->d_reclen;
-            int number = -1;
-            std::from_chars(entry->d_name, entry->d_name + strlen(entry->d_name), number);
-            if (number >= 0 && is_passed_on(number, may_pass_any)) return true;
-        }
+    return is_one;
+}
+
+// Its value is somebody else's wish, then.
+bool preloads_others_only(char* const* environment) {
+    constexpr std::string_view Preload = "LD_PRELOAD=";
+    for (; environment != nullptr && *environment != nullptr; environment++) {
+        if (std::string_view(*environment).starts_with(Preload))
+            return strstr(*environment, "libpreload.so") == nullptr;
     }
+    return false;
 }
 
 bool has_variable(char* const* environment, const char* variable) {
@@ -97,7 +92,9 @@ CarriedEnvironment::CarriedEnvironment(char* const* environment, bool may_pass_a
     for (size_t i = 0; i < variable_count; i++) {
         if (!has_variable(environment, variables[i])) missing_[missing_count_++] = variables[i];
     }
-    if (missing_count_ > 0 && !passes_on_listener(may_pass_any)) missing_count_ = 0;
+    if (missing_count_ > 0 &&
+        (preloads_others_only(environment) || !passes_on_listener(may_pass_any)))
+        missing_count_ = 0;
     while (environment != nullptr && environment[given_count_] != nullptr)
         given_count_++;
     errno = saved_errno;

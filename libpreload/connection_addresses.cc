@@ -82,12 +82,16 @@ void tell_local(int fd, sockaddr* address, socklen_t room, socklen_t* length) {
     if (!may_be_internet(*length)) return;
     const int saved_errno = errno;
     const BorrowedFd connection(fd);
-    const auto local = SocketAddress::local_of(connection);
-    if (local && local->has_address()) {
-        SocketAddress told = with_port(*local, port_told(fd, local->port()));
+    SocketAddress local = SocketAddress::from_kernel(address, std::min(room, *length));
+    if (room < *length) {
+        const auto whole = SocketAddress::local_of(connection);
+        local = whole ? *whole : SocketAddress();
+    }
+    if (local.has_address()) {
+        SocketAddress told = with_port(local, port_told(fd, local.port()));
         if (told.family() == AF_INET && ConnectionMark::of(connection).is_mapped)
             told = told.as_v4_mapped();
-        if (!(told == *local)) write_address(told, address, room, length);
+        if (!(told == local)) write_address(told, address, room, length);
     }
     errno = saved_errno;
 }

@@ -8,6 +8,7 @@ import preload_support as support
 import pytest
 from preload_support import (CLIENT_ADDRESS, PROGRAMS, environment_for, new_edge, new_site,
                              read_until, running, wire_header)
+from support.workspace import Port
 
 Stated = b"\xe0\x00\x011"  # the TLV that says so
 
@@ -115,3 +116,23 @@ def test_the_local_port_is_the_one_that_the_server_bound(site):
         lines = child.stdout.read().splitlines()
     assert [line for line in lines if line.startswith("local: ")] == [
         f"local: 127.0.0.1 port {port}, length 16"] * 4
+
+
+def test_a_balancer_s_client_is_the_peer_behind_proxyd(workspace):
+    """From the header that the balancer sends to what the server's getpeername says."""
+    directory = workspace.site("blog")
+    workspace.start_proxyd(
+        listen=[{"address": f"{workspace.address}:{Port}", "proxy_protocol": True}],
+        routes={"blog.example.org": str(directory)})
+    port = support.free_port()
+    site = support.Site(directory)
+    command = [PROGRAMS / "serve_forever", "0.0.0.0", port]
+    with contextlib.closing(site), running(
+            command, env=environment_for(site, f"{Port}={port}")) as child:
+        assert read_until(child, "ready", [])
+        workspace.connect(b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n"
+                          b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n")
+        lines = [child.stdout.readline().rstrip("\n") for _ in range(8)]
+        assert "address: 192.0.2.7 port 4711, length 16" in lines
+        assert "  peer: 192.0.2.7 port 4711, length 16" in lines
+        assert f"  local: {workspace.address} port {port}, length 16" in lines
