@@ -34,6 +34,7 @@ process.on('SIGTERM', () => { server.close(() => process.exit(0)); server.closeI
 PythonProgram = """
 import http.server, signal, threading
 class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     def do_GET(self):
         self.send_response(200)
         self.send_header("Connection", "close")
@@ -231,9 +232,8 @@ def test_systemd_starts_a_server_with_a_socket_of_its_own(workspace):
     server = PythonScript(workspace, launcher=launcher)
     server.wait_for_line("^Listening on ")
     client = workspace.connect(b"GET / HTTP/1.0\r\nHost: load.example.org\r\n\r\n")
-    assert client.read_until_end().endswith(b"served\n")
+    assert client.read_to_end().endswith(b"served\n")
     assert server.site_sockets() == [path]
-    assert server.descriptors().count("PROXYD_SOCKETS") == 0
 
 
 def verify(directory, *units):
@@ -242,7 +242,7 @@ def verify(directory, *units):
         stand_in = {"/usr/bin/node": "/usr/bin/true", "@PROXYD_BINDIR@": str(pathlib.Path(program("proxyrun")).parent)}
         for word, other in stand_in.items():
             text = text.replace(word, other)
-        (directory / name.removesuffix(".in").replace("site", "blog")).write_text(text.replace("User=blog", "User=nobody"))
+        (directory / name.removesuffix(".in").replace("site", "blog")).write_text(text.replace("User=blog", "User=daemon"))
     files = sorted(str(path) for path in directory.iterdir())
     result = subprocess.run(["systemd-analyze", "verify", "--man=no", *files], capture_output=True, text=True)
     return result.returncode, [line for line in result.stderr.splitlines() if "blog" in line]
