@@ -18,7 +18,7 @@ needed=$(readelf --dynamic --wide "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/
 [ "$needed" = libc.so.6 ] || fail "needs more than libc.so.6: $(echo $needed)"
 
 exported=$(nm --dynamic --defined-only --format=posix "$library" | cut -d' ' -f1 | sort)
-wanted=$(sed -n '/global:/,/local:/s/^ *\([a-z0-9]*\);$/\1/p' "$exports" | sort)
+wanted=$(sed -n '/global:/,/local:/s/^ *\([a-z0-9_]*\);$/\1/p' "$exports" | sort)
 [ "$exported" = "$wanted" ] || fail "exports other names than exports.map: $(echo $exported)"
 
 # __cxa_finalize is what every shared object calls when it is unloaded (musl has it too).

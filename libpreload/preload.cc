@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The functions that libpreload.so exports in front of libc's. The laws of this library:
+// The functions of sockets that libpreload.so exports in front of libc's (execute.cc has the
+// others). The laws of this library:
 //
 // 1. Guest: without our variables, or on any doubt, behave exactly as libc. Never exit, abort,
 //    print (but for PROXYD_TRACE=1) or change signals.
@@ -21,7 +22,9 @@
 // the descriptor.)
 #include "libpreload/accept_connection.h"
 #include "libpreload/bind_listener.h"
+#include "libpreload/carried_environment.h"
 #include "libpreload/connection_addresses.h"
+#include "libpreload/execute.h"
 #include "libpreload/guest_config.h"
 #include "libpreload/inherited_options.h"
 #include "libpreload/known_listeners.h"
@@ -40,7 +43,9 @@ namespace {
 
 [[gnu::constructor]] void start() {
     real.resolve_all();
+    resolve_execute_calls();
     const GuestConfig& config = guest_config();
+    if (config.is_active) CarriedEnvironment::remember();
     if (config.problem != nullptr) trace("not active: %s", config.problem);
 }
 

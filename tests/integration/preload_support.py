@@ -225,18 +225,18 @@ def says_goodbye(client):
     return data
 
 
-def observe(program, host, arguments=(), preloaded=True):
+def observe(program, host, arguments=(), preloaded=True, directory=PROGRAMS, **variables):
     """What a tiny server prints: a client comes each time that it says "ready"."""
     port = free_port()
     lines = []
     client_ports = []
     with contextlib.ExitStack() as stack:
-        environment = dict(os.environ)
+        environment = {**os.environ, **variables}
         if preloaded:
             site = stack.enter_context(new_site())
             edge = stack.enter_context(new_edge(site, port, loopback_for(host), port))
-            environment = environment_for(site, port)
-        command = [PROGRAMS / program, host, port, *arguments]
+            environment = environment_for(site, port, **variables)
+        command = [directory / program, host, port, *arguments]
         child = stack.enter_context(running(command, env=environment))
         clients = []
         while read_until(child, "ready", lines):

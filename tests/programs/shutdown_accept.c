@@ -5,13 +5,14 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static int listener;
-static volatile long acceptor_id;
+static atomic_long acceptor_id;
 
 static void* sit_in_accept(void* unused) {
     (void)unused;
