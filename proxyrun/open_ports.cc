@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -114,6 +115,14 @@ OpenPorts OpenPorts::of(const std::vector<pid_t>& processes, const std::string& 
             open.has_site_socket || has_bound_in(process, site_directory, inodes);
     }
     return open;
+}
+
+bool have_open(const std::vector<pid_t>& processes, const std::set<ino_t>& sockets) {
+    return std::any_of(processes.begin(), processes.end(), [&](pid_t process) {
+        const std::set<std::string> open = sockets_of(process);
+        return std::any_of(sockets.begin(), sockets.end(),
+                           [&](ino_t inode) { return open.contains(std::to_string(inode)); });
+    });
 }
 
 }  // namespace proxyd

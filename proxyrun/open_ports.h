@@ -22,4 +22,7 @@ struct OpenPorts {
     static OpenPorts of(const std::vector<pid_t>& processes, const std::string& site_directory);
 };
 
+// Whether any of these processes has one of these sockets open.
+bool have_open(const std::vector<pid_t>& processes, const std::set<ino_t>& sockets);
+
 }  // namespace proxyd
