@@ -27,9 +27,11 @@ endif()
 configure_file("${source}/systemd/proxyd.service.in" "${made}/proxyd.service" @ONLY)
 configure_file("${source}/systemd/nginx-behind-proxyd.conf.in"
     "${made}/nginx-behind-proxyd.conf" @ONLY)
+configure_file("${source}/systemd/site.service.in" "${made}/site.service" @ONLY)
 
 file(INSTALL "${made}/proxyd.service" "${source}/systemd/proxyd.socket" DESTINATION "${unit_dir}")
-file(INSTALL "${made}/nginx-behind-proxyd.conf" DESTINATION "${docdir}/examples/systemd")
+file(INSTALL "${made}/nginx-behind-proxyd.conf" "${made}/site.service"
+    "${source}/systemd/site.socket" DESTINATION "${docdir}/examples/systemd")
 file(INSTALL "${source}/systemd/tmpfiles.conf" DESTINATION "${prefix}/lib/tmpfiles.d"
     RENAME proxyd.conf)
 file(INSTALL "${source}/systemd/sysusers.conf" DESTINATION "${prefix}/lib/sysusers.d"

@@ -33,7 +33,7 @@ void tell_of_gaps(const Json& end) {
 }
 
 // The last line of the answer, or an exit code.
-Result<Json, int> ask_once(const Invocation& invocation, Client& client, const Json& request,
+Result<Json, int> ask_once(const Invocation& invocation, ControlClient& client, const Json& request,
                            const std::function<void(const Json&)>& show) {
     const auto end = client.ask(request, [&](const Json& item) {
         if (invocation.is_json())
@@ -59,7 +59,7 @@ int complain(ExitCode code, std::string_view text) {
 int ask_and_show(const Invocation& invocation, Json request,
                  const std::function<void(const Json&)>& show,
                  const std::function<void(const Json&)>& shown_at_end) {
-    auto client = Client::connect_to(invocation.control());
+    auto client = ControlClient::connect_to(invocation.control());
     if (!client) return complain(SystemRefused, client.error());
     const auto end = ask_once(invocation, *client, request, show);
     if (!end) return end.error();
@@ -69,7 +69,7 @@ int ask_and_show(const Invocation& invocation, Json request,
 
 int ask_for_all_pages(const Invocation& invocation, Json request,
                       const std::function<void(const Json&)>& show) {
-    auto client = Client::connect_to(invocation.control());
+    auto client = ControlClient::connect_to(invocation.control());
     if (!client) return complain(SystemRefused, client.error());
     for (;;) {
         const auto end = ask_once(invocation, *client, request, show);

@@ -26,7 +26,7 @@ int run_events(const Invocation& invocation) {
     constexpr uint64_t Endless = std::numeric_limits<uint64_t>::max();
     const auto count = number_option(invocation, "count", 1, 1'000'000'000, Endless);
     if (!count) return WrongUse;
-    auto client = Client::connect_to(invocation.control());
+    auto client = ControlClient::connect_to(invocation.control());
     if (!client) return complain(SystemRefused, client.error());
     client->wait_at_most(std::chrono::seconds(0));  // for ever
     uint64_t left = *count;

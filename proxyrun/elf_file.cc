@@ -52,6 +52,20 @@ std::string find_interpreter(BorrowedFd file, const Header& header) {
     return "";
 }
 
+// The linker of Go leaves a note with its build id, also where the names of sections are stripped.
+bool has_go_note(BorrowedFd file, const Header& header) {
+    for (size_t i = 0; i < header.e_phnum; i++) {
+        Segment segment;
+        if (!read_struct(file, header.e_phoff + i * sizeof(segment), segment)) break;
+        if (segment.p_type != PT_NOTE) continue;
+        ElfW(Nhdr) note;
+        if (read_struct(file, segment.p_offset, note) && note.n_namesz == sizeof("Go") + 1 &&
+            read_text(file, segment.p_offset + sizeof(note), sizeof("Go")) == "Go")
+            return true;
+    }
+    return false;
+}
+
 bool has_section(BorrowedFd file, const Header& header, const char* wanted) {
     Section names;
     if (!read_struct(file, header.e_shoff + header.e_shstrndx * sizeof(names), names)) return false;
@@ -72,9 +86,10 @@ std::optional<ElfFile> ElfFile::read(BorrowedFd file) {
         return std::nullopt;
     ElfFile elf;
     elf.is_native = header.e_ident[EI_CLASS] == OwnClass && header.e_machine == OwnMachine;
+    elf.has_other_word_size = header.e_ident[EI_CLASS] != OwnClass;
     if (!elf.is_native) return elf;
     elf.interpreter = find_interpreter(file, header);
-    elf.is_go = has_section(file, header, ".go.buildinfo");
+    elf.is_go = has_section(file, header, ".go.buildinfo") || has_go_note(file, header);
     return elf;
 }
 

@@ -12,8 +12,9 @@
 namespace proxyd {
 
 struct ElfFile {
-    bool is_native =
-        false;  // of this machine's architecture and word size; if not, no more is known
+    // Of this program's architecture and word size; if not, no more is known.
+    bool is_native = false;
+    bool has_other_word_size = false;
     std::string interpreter;  // the dynamic loader; "" for a statically linked program
     bool is_go = false;       // built by the Go tool chain, even if it is dynamically linked
 

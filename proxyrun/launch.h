@@ -15,9 +15,10 @@ namespace proxyd {
 Result<std::string, std::string> usable_site(const std::string& site);
 
 // Why proxyd may not be able to send to what this user puts there: the site socket gets the
-// directory's group only if the user is in it, or the directory has the set-group-ID bit. "" if it
-// does.
-std::string group_warning(const std::string& site_directory);
+// directory's group if this user is in it, or the directory has the set-group-ID bit; and proxyd's
+// workers must be in that group. `workers_user`: who they are, "" if it is not known. "" if all is
+// well.
+std::string group_warning(const std::string& site_directory, const std::string& workers_user);
 
 // PROXYD_PRELOAD, or libpreload.so as it lies beside this program in a build or install tree.
 Result<std::string, std::string> find_library();

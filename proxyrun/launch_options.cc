@@ -2,26 +2,27 @@
 #include "proxyrun/launch_options.h"
 
 #include "base/daemon/options.h"
+#include "base/handoff/port_pair.h"
+#include "proxyrun/running_proxyd.h"
 
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
-#include <cstdint>
-#include <optional>
-#include <string_view>
 
 namespace proxyd {
 namespace {
 
-constexpr std::array<Option, 7> Options = {{
+constexpr std::array<Option, 9> Options = {{
     {"site", "DIR|NAME", "the site's directory; NAME means /run/proxyd/sites/NAME"},
     {"port", "EDGE[=SERVER]",
      "a port of proxyd, and the one that the server binds if it is another; repeatable; none "
-     "given: "
-     "443 and 80"},
+     "given: 443, 80, and those of a running proxyd's listeners"},
+    {"keep", "",
+     "stay, hold the site's sockets so that no client is lost, and start the server again when it "
+     "dies"},
     {"takeover", "", "take the place of a server that has the port already"},
     {"trace", "", "libpreload writes each of its decisions to standard error"},
+    {"control", "SOCKET", "where to ask a running proxyd (default: /run/proxyd/control.sock)"},
     {"check", "PROGRAM", "say whether PROGRAM can be started like this, and if not, why"},
     {"help", "", "print this help, and end"},
     {"version", "", "print the version, and end"},
@@ -29,7 +30,7 @@ constexpr std::array<Option, 7> Options = {{
 
 constexpr Command ProxyrunCommand = {
     "proxyrun",
-    "--site DIR|NAME [--port EDGE[=SERVER]]... [--takeover] [--trace] -- COMMAND...\n"
+    "--site DIR|NAME [--port EDGE[=SERVER]]... [--keep] [--takeover] [--trace] -- COMMAND...\n"
     "       proxyrun --check PROGRAM",
     "Starts COMMAND, an unmodified server, so that it takes its clients from proxyd instead of "
     "opening\na port: where it binds port SERVER, it gets those who connect to proxyd's port EDGE.",
@@ -37,33 +38,18 @@ constexpr Command ProxyrunCommand = {
 
 constexpr size_t PortsMax = 64;  // libpreload takes no more
 
-std::optional<uint16_t> parse_port(std::string_view text) {
-    uint16_t port = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    if (error != std::errc() || end != text.data() + text.size() || port == 0) return std::nullopt;
-    return port;
-}
-
-// The port that the server binds.
-std::optional<uint16_t> server_port_of(std::string_view pair) {
-    const size_t equals = pair.find('=');
-    const auto edge = parse_port(pair.substr(0, equals));
-    if (!edge || equals == pair.npos) return edge;
-    return parse_port(pair.substr(equals + 1));
-}
-
 // What is wrong with the options as a whole; "" if nothing is.
 std::string problem_with(const LaunchOptions& options) {
     if (options.ports.size() > PortsMax) return fmt::format("more than {} ports", PortsMax);
     for (size_t i = 0; i < options.ports.size(); i++) {
-        const auto server = server_port_of(options.ports[i]);
-        if (!server)
+        const auto pair = PortPair::parse(options.ports[i]);
+        if (!pair)
             return fmt::format("--port {}: want EDGE or EDGE=SERVER, ports from 1 to 65535",
                                options.ports[i]);
         for (size_t j = 0; j < i; j++) {
-            if (server_port_of(options.ports[j]) == server)
+            if (PortPair::parse(options.ports[j])->server == pair->server)
                 return fmt::format("--port {}: the server's port {} is given twice",
-                                   options.ports[i], *server);
+                                   options.ports[i], pair->server);
         }
     }
     if (options.action == LaunchOptions::Action::Check && options.command.size() > 1)
@@ -90,6 +76,8 @@ Result<LaunchOptions, std::string> LaunchOptions::parse(int count, char** argume
         if (given.name == "site") sites++;
     }
     options.site = line->last("site", "");
+    options.keeps = line->has("keep");
+    options.control = line->last("control", DefaultControlSocket);
     options.takes_over = line->has("takeover");
     options.traces = line->has("trace");
     options.command = line->positional;

@@ -14,8 +14,10 @@ struct LaunchOptions {
     enum class Action { Run, Check, Help, Version } action = Action::Run;
     std::string site;                // DIR or NAME, as given
     std::vector<std::string> ports;  // EDGE[=SERVER], valid
+    bool keeps = false;
     bool takes_over = false;
     bool traces = false;
+    std::string control;               // of proxyd, a path
     std::vector<std::string> command;  // of --check, the program alone
 
     // The error is one line for the user, without the program's name.

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
 // proxyrun: puts libpreload.so and its variables into the environment of an unmodified server, and
-// becomes that server.
+// becomes that server; or stays as its supervisor, and the keeper of its sockets.
+#include "base/daemon/event_loop.h"
+#include "proxyrun/kept_sockets.h"
 #include "proxyrun/launch.h"
 #include "proxyrun/launch_options.h"
+#include "proxyrun/port_hint.h"
 #include "proxyrun/program_check.h"
+#include "proxyrun/running_proxyd.h"
+#include "proxyrun/server_process.h"
+#include "proxyrun/service_sockets.h"
+#include "proxyrun/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <stdio.h>
@@ -14,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -50,33 +59,84 @@ void switch_variable(const char* name, bool is_on) {
 }
 
 void set_environment(const LaunchOptions& options, const std::string& site,
-                     const std::string& library) {
+                     const std::string& library, const std::vector<std::string>& ports) {
     const char* const others = getenv("LD_PRELOAD");
     const bool has_others = others != nullptr && *others != '\0';
     setenv("LD_PRELOAD", (has_others ? library + ":" + others : library).c_str(), 1);
     setenv("PROXYD_SITE", site.c_str(), 1);
-    const std::string ports =
-        options.ports.empty() ? "443,80" : fmt::format("{}", fmt::join(options.ports, ","));
-    setenv("PROXYD_PORTS", ports.c_str(), 1);
+    setenv("PROXYD_PORTS", fmt::format("{}", fmt::join(ports, ",")).c_str(), 1);
     switch_variable("PROXYD_TAKEOVER", options.takes_over);
     switch_variable("PROXYD_TRACE", options.traces);
+    unsetenv("PROXYD_KEEPER");
+    unsetenv("PROXYD_SOCKETS");
+}
+
+// EDGE[=SERVER], as given, or by default those where the site's clients may come in.
+std::vector<std::string> ports_of(const LaunchOptions& options, const RunningProxyd& proxyd,
+                                  const std::string& site,
+                                  const std::vector<ServiceSocket>& sockets) {
+    if (!options.ports.empty()) return options.ports;
+    std::vector<uint16_t> ports = proxyd.edge_ports_of(site);
+    for (const ServiceSocket& socket : sockets)
+        ports.push_back(socket.edge_port);
+    std::sort(ports.begin(), ports.end());
+    ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
+    std::vector<std::string> texts;
+    for (const uint16_t port : ports)
+        texts.push_back(std::to_string(port));
+    return texts;
+}
+
+// Leaves them open for the server, which is told so by PROXYD_SOCKETS.
+void pass_on(std::vector<ServiceSocket> sockets) {
+    if (sockets.empty()) return;
+    std::vector<std::string> words;
+    for (ServiceSocket& socket : sockets) {
+        const int number = socket.socket.release();
+        fcntl(number, F_SETFD, 0);
+        words.push_back(fmt::format("{}={}", socket.edge_port, number));
+    }
+    setenv("PROXYD_SOCKETS", fmt::format("{}", fmt::join(words, ",")).c_str(), 1);
+}
+
+int stay_as_keeper(const ServerCommand& command, const std::string& site,
+                   const std::vector<std::string>& ports, std::vector<ServiceSocket> sockets) {
+    auto kept = KeptSockets::in(site);
+    if (!kept)
+        return complain(ExitCode::SystemRefused,
+                        fmt::format("{}: {}", site, strerror(kept.error().number)));
+    for (ServiceSocket& socket : sockets)
+        kept->adopt(std::move(socket.socket), socket.edge_port);
+    EventLoop loop;
+    Supervisor supervisor(loop, *kept, {command, site, ports});
+    return supervisor.run();
+}
+
+int become_server(const ServerCommand& command, const std::string& site,
+                  const std::vector<std::string>& ports, std::vector<ServiceSocket> sockets) {
+    pass_on(std::move(sockets));
+    watch_for_port_hint(site, ports);
+    execv(command.program.c_str(), command.arguments().data());
+    return complain(ExitCode::NotExecutable,
+                    fmt::format("{}: {}", command.program, strerror(errno)));
 }
 
 int run(const LaunchOptions& options, const std::string& program) {
     const auto site = usable_site(options.site);
     if (!site) return complain(ExitCode::SystemRefused, site.error());
-    if (const std::string warning = group_warning(*site); !warning.empty())
-        fmt::print(stderr, "proxyrun: warning: {}\n", warning);
     const auto library = find_library();
     if (!library) return complain(ExitCode::SystemRefused, library.error());
+    auto sockets = adopt_service_sockets(*site);
+    if (!sockets) return complain(ExitCode::SystemRefused, sockets.error());
+    const RunningProxyd proxyd = RunningProxyd::ask(options.control);
+    if (const std::string warning = group_warning(*site, proxyd.user); !warning.empty())
+        fmt::print(stderr, "proxyrun: warning: {}\n", warning);
 
-    set_environment(options, *site, *library);
-    std::vector<char*> command;
-    for (const std::string& word : options.command)
-        command.push_back(const_cast<char*>(word.c_str()));
-    command.push_back(nullptr);
-    execv(program.c_str(), command.data());
-    return complain(ExitCode::NotExecutable, fmt::format("{}: {}", program, strerror(errno)));
+    const std::vector<std::string> ports = ports_of(options, proxyd, *site, *sockets);
+    set_environment(options, *site, *library, ports);
+    const ServerCommand command{program, options.command};
+    return options.keeps ? stay_as_keeper(command, *site, ports, std::move(*sockets))
+                         : become_server(command, *site, ports, std::move(*sockets));
 }
 
 int check_or_run(const LaunchOptions& options) {
@@ -88,6 +148,7 @@ int check_or_run(const LaunchOptions& options) {
         return complain(exit_code_of(verdict.kind), verdict.text);
     if (options.action == LaunchOptions::Action::Run) return run(options, *program);
     fmt::print("{}\n", verdict.text);
+    if (!verdict.note.empty()) fmt::print("note: {}\n", verdict.note);
     return ExitCode::Fine;
 }
 

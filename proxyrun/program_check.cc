@@ -3,6 +3,7 @@
 
 #include "base/posix/unique_fd.h"
 #include "proxyrun/elf_file.h"
+#include "proxyrun/program_notes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,21 +107,32 @@ std::string privilege_problem(BorrowedFd file, const std::string& path) {
 }
 
 ProgramVerdict judge(const ElfFile& elf, const std::string& path) {
+    const auto cannot = [&](std::string_view why) {
+        return ProgramVerdict{Kind::CannotWork, fmt::format("{} {}", path, why), ""};
+    };
+    if (elf.has_other_word_size)
+        return cannot(sizeof(void*) == 8
+                          ? "is a 32-bit program, and libpreload.so a 64-bit library: use a 64-bit "
+                            "build"
+                          : "is a 64-bit program, and libpreload.so a 32-bit library: build proxyd "
+                            "for 64 bits");
     if (!elf.is_native)
-        return {
-            Kind::CannotWork,
-            path + " is built for another architecture than libpreload.so: build proxyd for it"};
+        return cannot("is built for another architecture than libpreload.so: build proxyd for it");
     if (elf.is_go)
-        return {Kind::CannotWork, path +
-                                      " is a Go program, which calls the kernel without libc, "
-                                      "so nothing can be preloaded"};
+        return cannot(
+            "is a Go program, which calls the kernel without libc, so nothing can be preloaded");
     if (elf.interpreter.empty())
-        return {Kind::CannotWork, path +
-                                      " is statically linked, so nothing can be preloaded: use "
-                                      "a dynamically linked build"};
+        return cannot(
+            "is statically linked, so nothing can be preloaded: use a dynamically linked build");
     if (elf.interpreter.find("ld-musl") != elf.interpreter.npos)
-        return {Kind::Works, path + " will work: dynamically linked with musl"};
-    return {Kind::Works, path + " will work: dynamically linked"};
+        return {Kind::Works, path + " will work: dynamically linked with musl", ""};
+    if (elf.interpreter.find("/ld-linux") == elf.interpreter.npos &&
+        elf.interpreter.find("/ld64.so") == elf.interpreter.npos)
+        return cannot(
+            fmt::format("is linked with another libc than glibc or musl (its loader is "
+                        "{}), and libpreload.so knows these two",
+                        elf.interpreter));
+    return {Kind::Works, path + " will work: dynamically linked", ""};
 }
 
 }  // namespace
@@ -148,20 +160,22 @@ std::optional<std::string> find_program(const std::string& program) {
 
 ProgramVerdict check_program(const std::string& path) {
     if (const std::string problem = go_between_problem(path); !problem.empty())
-        return {Kind::CannotWork, problem};
+        return {Kind::CannotWork, problem, ""};
     std::string judged = path;
     for (int depth = 0; depth <= ScriptDepthMax; depth++) {
         if (!is_executable_file(judged))
-            return {Kind::NotExecutable, fmt::format("{} is no executable file", judged)};
+            return {Kind::NotExecutable, fmt::format("{} is no executable file", judged), ""};
         const UniqueFd file = UniqueFd::adopt(open(judged.c_str(), O_RDONLY | O_CLOEXEC));
         // Execute permission alone is enough to start it; then there is nothing to judge by.
         if (!file.is_open())
             return {Kind::Works,
-                    fmt::format("{} may work: it can't be read ({})", judged, strerror(errno))};
+                    fmt::format("{} may work: it can't be read ({})", judged, strerror(errno)), ""};
         if (const auto elf = ElfFile::read(file)) {
             const std::string problem = privilege_problem(file, judged);
-            ProgramVerdict verdict =
-                problem.empty() ? judge(*elf, judged) : ProgramVerdict{Kind::CannotWork, problem};
+            ProgramVerdict verdict = problem.empty()
+                                         ? judge(*elf, judged)
+                                         : ProgramVerdict{Kind::CannotWork, problem, ""};
+            verdict.note = program_note(judged);
             if (depth > 0)
                 verdict.text =
                     fmt::format("{} is a script, and its interpreter {}", path, verdict.text);
@@ -170,14 +184,14 @@ ProgramVerdict check_program(const std::string& path) {
         const std::string interpreter = script_interpreter(file);
         if (interpreter.empty())
             return {Kind::NotExecutable,
-                    fmt::format("{} is neither a program nor a script with a #! line", judged)};
+                    fmt::format("{} is neither a program nor a script with a #! line", judged), ""};
         const auto found = find_program(interpreter);
         if (!found)
             return {Kind::NotFound,
-                    fmt::format("{} needs {}, which is not there", judged, interpreter)};
+                    fmt::format("{} needs {}, which is not there", judged, interpreter), ""};
         judged = *found;
     }
-    return {Kind::NotExecutable, fmt::format("{} is a script of scripts", path)};
+    return {Kind::NotExecutable, fmt::format("{} is a script of scripts", path), ""};
 }
 
 }  // namespace proxyd

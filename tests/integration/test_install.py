@@ -57,7 +57,7 @@ def test_the_usual_places(root):
                  "usr/share/doc/proxyd/examples/quickstart/run.sh",
                  "usr/share/doc/proxyd/examples/systemd/nginx-behind-proxyd.conf"]:
         assert (root / file).exists() or (root / "usr" / file).exists(), file
-    for page in (Source / "man").glob("*.[158]"):
+    for page in (Source / "man").glob("*.[1578]"):
         assert (root / f"usr/share/man/man{page.suffix[1:]}" / page.name).exists()
     for completion in (Source / "packaging" / "completions").glob("*.bash"):
         assert (root / "usr/share/bash-completion/completions" / completion.stem).exists()

@@ -14,6 +14,7 @@ import preload_support as support
 import pytest
 from preload_support import (CLIENT_ADDRESS, LIBRARY, NOBODY, PROXYRUN, make_certificate, new_edge,
                              new_site, request, running)
+from support.workspace import free_port
 
 
 @pytest.fixture
@@ -223,8 +224,32 @@ def test_the_environment_and_the_exit_code_are_the_commands(site):
     assert "PROXYD_TAKEOVER" not in variables
 
 
-def test_without_ports_it_is_443_and_80(site):
-    assert "PROXYD_PORTS=443,80\n" in proxyrun("--site", site.path, "env")[1]
+def ports_of_server(*options):
+    output = proxyrun(*options, "env")[1]
+    return re.search(r"(?m)^PROXYD_PORTS=(.*)$", output).group(1)
+
+
+def test_without_ports_and_proxyd_it_is_443_and_80(site, tmp_path):
+    assert ports_of_server("--site", site.path, "--control", tmp_path / "none") == "80,443"
+
+
+def test_without_ports_a_running_proxyd_is_asked_for_its_listeners(workspace):
+    ports = [free_port("127.0.0.1") for _ in range(4)]
+    own, others = workspace.site("own"), workspace.site("others")
+    listen = [f"{workspace.address}:{ports[0]}", {"address": f"{workspace.address}:{ports[1]}", "site": str(own)},
+              {"address": f"{workspace.address}:{ports[2]}", "site": str(others)}]
+    workspace.start_proxyd(listen=listen, routes={"*": str(own)})
+    control = ["--control", workspace.path / "control.sock"]
+    wanted = ",".join(map(str, sorted({80, 443, ports[0], ports[1]})))
+    assert ports_of_server("--site", own, *control) == wanted
+    assert ports_of_server("--site", own, *control, "--port", ports[3]) == str(ports[3])
+
+
+def test_a_control_socket_that_does_not_answer_is_none(site, workspace):
+    silent = workspace.close_at_end(socket.socket(socket.AF_UNIX))
+    silent.bind(str(workspace.path / "silent"))
+    silent.listen()
+    assert ports_of_server("--site", site.path, "--control", workspace.path / "silent") == "80,443"
 
 
 def test_the_library_is_found_by_its_variable(site, tmp_path):
@@ -250,15 +275,44 @@ def test_a_name_means_a_directory_of_run_proxyd_sites():
         1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir -p {path})\n")
 
 
+def as_nobody(*words):
+    finished = subprocess.run([*NOBODY, PROXYRUN, *words], capture_output=True, text=True)
+    return finished.returncode, finished.stderr
+
+
 def test_a_site_that_the_user_may_not_write_to(site):
     if os.getuid() != 0:
         pytest.skip("needs root, to be somebody else")
     site.path.chmod(0o755)
-    finished = subprocess.run([*NOBODY, PROXYRUN, "--site", site.path, "true"], capture_output=True,
-                              text=True)
-    assert (finished.returncode, finished.stderr) == (
-        1, f"proxyrun: {site.path}: this user can't put a socket there (Permission denied): give "
-           f"the directory to the user that the server runs as (chown USER {site.path})\n")
+    assert as_nobody("--site", site.path, "true") == (
+        1, f"proxyrun: {site.path}: nobody can't put a socket there (Permission denied): the directory is root's; "
+           "start the server as that user (sudo -u root proxyrun ...), or give the directory to this one (chown nobody "
+           f"{site.path})\n")
+
+
+def test_a_site_that_keeps_its_owner_out(site):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be somebody else")
+    os.chown(site.path, 65534, -1)
+    site.path.chmod(0o500)
+    assert as_nobody("--site", site.path, "true") == (
+        1, f"proxyrun: {site.path}: nobody can't put a socket there (Permission denied), though the directory is "
+           f"nobody's: chmod u+rwx {site.path}\n")
+
+
+def test_a_site_that_is_of_no_group_of_the_workers(workspace):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to have workers of another user")
+    site = workspace.site("blog")
+    site.chmod(0o755)
+    workspace.start_proxyd(routes={"*": str(site)}, user="nobody")
+    words = ["--site", site, "--control", workspace.path / "control.sock", "true"]
+    assert proxyrun(*words) == (
+        0, "", f"proxyrun: warning: {site}: proxyd's workers run as nobody, who is not in the directory's group root, so "
+               f"they can't send to the socket: give the directory to a group of theirs (chgrp nobody {site}; chmod g+s "
+               f"{site})\n")
+    shutil.chown(site, group="nogroup")
+    assert proxyrun(*words) == (0, "", "")
 
 
 @pytest.mark.parametrize("mode, warns", [(0o777, True), (0o2777, False)])
@@ -349,6 +403,52 @@ def test_a_program_of_another_architecture_is_refused(program):
         file.write(b"\x08\x00")  # EM_MIPS
     refuses(path, f"{path} is built for another architecture than libpreload.so: build proxyd for "
                   "it")
+
+
+def test_a_go_program_without_sections_is_known_by_its_note(program, tmp_path):
+    source = tmp_path / "note.s"
+    source.write_text('.section .note.go.buildid, "a", @note\n.long 4, 4, 4\n.asciz "Go\\0"\n.long 0\n'
+                      '.section .note.GNU-stack, "", @progbits\n')
+    path = program(source, "-Wl,-z,separate-code", "-Wl,--build-id=none", "-nostdlib", "-Wl,-e,main", "-pie")
+    subprocess.run(["objcopy", "--remove-section=.note.gnu.property", path], check=True)
+    code, _, complaint = proxyrun("--check", path)
+    assert (code, complaint) == (1, f"proxyrun: {path} is a Go program, which calls the kernel without libc, so nothing "
+                                    "can be preloaded\n")
+
+
+def test_a_program_of_another_word_size_is_refused(program):
+    path = program()
+    with open(path, "r+b") as file:
+        file.seek(4)  # EI_CLASS
+        file.write(b"\x01")  # ELFCLASS32
+    refuses(path, f"{path} is a 32-bit program, and libpreload.so a 64-bit library: use a 64-bit build")
+
+
+def test_a_program_of_another_libc_is_refused(program):
+    path = program("-Wl,--dynamic-linker=/lib/ld-uClibc.so.0")
+    refuses(path, f"{path} is linked with another libc than glibc or musl (its loader is /lib/ld-uClibc.so.0), and "
+                  "libpreload.so knows these two")
+
+
+@pytest.mark.parametrize("name, note", [
+    ("nginx", "nginx clears the environment at a binary upgrade (SIGUSR2): for that, put \"env LD_PRELOAD; env "
+              "PROXYD_SITE; env PROXYD_PORTS;\" into nginx.conf"),
+    ("dovecot", "dovecot clears the environment of its services: put \"import_environment = $import_environment "
+                "LD_PRELOAD PROXYD_SITE PROXYD_PORTS\" into dovecot.conf"),
+    ("php8.4", "PHP before 8.5 hides its sockets extension from preloaded libraries: \"php -S\" and "
+               "stream_socket_server() take clients from proxyd, socket_create() does not"),
+])
+def test_what_to_configure_in_well_known_programs(program, tmp_path, name, note):
+    path = program().rename(tmp_path / name)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert proxyrun("--check", link) == (0, f"{link} will work: dynamically linked\nnote: {note}\n", "")
+
+
+@pytest.mark.parametrize("name", ["php8.5", "php", "php10.1", "php-config"])
+def test_nothing_to_configure(program, tmp_path, name):
+    path = program().rename(tmp_path / name)
+    assert proxyrun("--check", path) == (0, f"{path} will work: dynamically linked\n", "")
 
 
 def test_a_musl_program_will_work(program):

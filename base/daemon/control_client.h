@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Client: proxyctl's side of the control socket: sends a request and takes its answer, as
-// docs/CONTROL.md describes them. It blocks, and knows nothing of what is asked.
+// ControlClient: the asking side of the control socket: sends a request and takes its answer, as
+// docs/CONTROL.md describes them. Used by proxyctl and proxyrun. It blocks, and knows nothing of
+// what is asked.
 #pragma once
 
 #include "base/posix/result.h"
@@ -17,10 +18,10 @@ namespace proxyd {
 
 using Json = nlohmann::ordered_json;
 
-class Client {
+class ControlClient {
   public:
     // The error is a whole message.
-    static Result<Client, std::string> connect_to(const std::string& path);
+    static Result<ControlClient, std::string> connect_to(const std::string& path);
 
     // Calls `item` with each part of the answer until it says false; the last line of the answer
     // otherwise, {} if `item` has ended it. The error is a whole message: the answer has not come.
@@ -31,7 +32,7 @@ class Client {
     void wait_at_most(std::chrono::seconds time);
 
   private:
-    Client(std::string path, UniqueFd socket)
+    ControlClient(std::string path, UniqueFd socket)
         : path_(std::move(path)), socket_(std::move(socket)) {}
     Result<std::string, std::string> line();
     std::string trouble(std::string_view what) const;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyctl/client.h"
+#include "base/daemon/control_client.h"
 
 #include "base/daemon/log.h"
 
@@ -41,22 +41,22 @@ int connect_through(BorrowedFd socket, BorrowedFd file) {
 
 }  // namespace
 
-Result<Client, std::string> Client::connect_to(const std::string& path) {
+Result<ControlClient, std::string> ControlClient::connect_to(const std::string& path) {
     const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_PATH | O_CLOEXEC));
     UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!file.is_open() || !socket.is_open() || connect_through(socket, file) != 0)
         return Unexpected{fmt::format("{}: {}{}", path, errno_text(errno), advice(errno))};
-    Client client(path, std::move(socket));
+    ControlClient client(path, std::move(socket));
     client.wait_at_most(WaitTime);
     return client;
 }
 
-void Client::wait_at_most(std::chrono::seconds time) {
+void ControlClient::wait_at_most(std::chrono::seconds time) {
     const timeval value{time.count(), 0};
     setsockopt(socket_.borrow().number(), SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value));
 }
 
-Result<Json, std::string> Client::ask(const Json& request, const Item& item) {
+Result<Json, std::string> ControlClient::ask(const Json& request, const Item& item) {
     const std::string text = request.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     for (std::string_view rest = text; !rest.empty();) {
         const ssize_t size =
@@ -76,7 +76,7 @@ Result<Json, std::string> Client::ask(const Json& request, const Item& item) {
     }
 }
 
-Result<std::string, std::string> Client::line() {
+Result<std::string, std::string> ControlClient::line() {
     std::array<char, 65536> buffer;
     size_t searched = 0;
     for (;;) {
@@ -97,7 +97,7 @@ Result<std::string, std::string> Client::line() {
     }
 }
 
-std::string Client::trouble(std::string_view what) const {
+std::string ControlClient::trouble(std::string_view what) const {
     return fmt::format("{}: {}", path_, what);
 }
 

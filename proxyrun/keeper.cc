@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "proxyrun/keeper.h"
+
+#include "base/handoff/site_socket.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+
+namespace proxyd {
+namespace {
+
+constexpr size_t ConversationsMax = 64;
+constexpr int Backlog = 64;
+constexpr std::string_view Granted = "ok";
+
+std::optional<uint16_t> port_in(std::string_view text) {
+    uint16_t port = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (error != std::errc() || end != text.data() + text.size() || port == 0) return std::nullopt;
+    return port;
+}
+
+Result<void> send_sockets(BorrowedFd receiver, const std::vector<BorrowedFd>& sockets) {
+    iovec data{const_cast<char*>(Granted.data()), Granted.size()};  // sendmsg(2) only reads it
+    std::vector<char> control(CMSG_SPACE(sockets.size() * sizeof(int)));
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sockets.size() * sizeof(int));
+    for (size_t i = 0; i < sockets.size(); i++) {
+        const int number = sockets[i].number();
+        memcpy(CMSG_DATA(header) + i * sizeof(int), &number, sizeof(number));
+    }
+    if (sendmsg(receiver.number(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return Unexpected{Errno::last()};
+    return {};
+}
+
+// Only the owner of the directory may ask, and root: who may receive for the site anyway.
+void give_to_owner_of(BorrowedFd directory, const std::string& file_name) {
+    struct stat status;
+    if (geteuid() == 0 && fstat(directory.number(), &status) == 0)
+        (void)!fchownat(directory.number(), file_name.c_str(), status.st_uid, status.st_gid,
+                        AT_SYMLINK_NOFOLLOW);
+}
+
+}  // namespace
+
+// One receiver that asks: a question, an answer, and its end.
+class Keeper::Conversation {
+  public:
+    Conversation(Keeper& keeper, UniqueFd socket)
+        : keeper_(keeper), socket_(std::move(socket)), readable_(keeper.loop_, *this) {
+        readable_.start(socket_);
+    }
+
+  private:
+    void on_readable() noexcept {
+        std::array<char, 16> question;
+        const ssize_t size = recv(socket_.borrow().number(), question.data(), question.size(), 0);
+        const auto port = size > 0 ? port_in({question.data(), static_cast<size_t>(size)})
+                                   : std::optional<uint16_t>();
+        if (!port) return keeper_.on_end(*this);
+        const auto sockets = keeper_.sockets_.of_port(*port);
+        if (!sockets || !send_sockets(socket_, *sockets)) keeper_.on_end(*this);
+    }
+
+    Keeper& keeper_;
+    UniqueFd socket_;
+    ReadWatcher<&Conversation::on_readable> readable_;
+};
+
+Result<std::unique_ptr<Keeper>, std::string> Keeper::create(EventLoop& loop, KeptSockets& sockets,
+                                                            Owner& owner) {
+    const std::string file_name = fmt::format(".keeper-{}", getpid());
+    const BorrowedFd directory = sockets.directory();
+    UniqueFd listener =
+        UniqueFd::adopt(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_un address = address_in(directory, sockets.path_prefix(), file_name.c_str());
+    // What an earlier process of this number has left.
+    unlinkat(directory.number(), file_name.c_str(), 0);
+    constexpr mode_t OwnerOnly = 0600;
+    if (!listener.is_open() || fchmod(listener.borrow().number(), OwnerOnly) != 0 ||
+        bind(listener.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
+             sizeof(address)) != 0 ||
+        listen(listener.borrow().number(), Backlog) != 0)
+        return Unexpected{
+            fmt::format("{}{}: {}", sockets.path_prefix(), file_name, strerror(errno))};
+    give_to_owner_of(directory, file_name);
+    return std::make_unique<Keeper>(loop, sockets, owner, std::move(listener), file_name);
+}
+
+Keeper::Keeper(EventLoop& loop, KeptSockets& sockets, Owner& owner, UniqueFd listener,
+               std::string file_name)
+    : loop_(loop),
+      sockets_(sockets),
+      owner_(owner),
+      listener_(std::move(listener)),
+      file_name_(std::move(file_name)),
+      connections_(loop, *this) {
+    connections_.start(listener_);
+}
+
+Keeper::~Keeper() {
+    unlinkat(sockets_.directory().number(), file_name_.c_str(), 0);
+}
+
+void Keeper::on_connection() noexcept {
+    UniqueFd socket = UniqueFd::adopt(
+        accept4(listener_.borrow().number(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.is_open()) return;
+    if (conversations_.size() == ConversationsMax) conversations_.erase(conversations_.begin());
+    conversations_.push_back(std::make_unique<Conversation>(*this, std::move(socket)));
+}
+
+void Keeper::on_end(Conversation& conversation) noexcept {
+    std::erase_if(conversations_, [&](const auto& each) { return each.get() == &conversation; });
+    owner_.on_server_bound();
+}
+
+}  // namespace proxyd

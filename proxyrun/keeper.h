@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//
+// Keeper: gives the kept sockets to a server that binds. libpreload connects to it (PROXYD_KEEPER),
+// says the edge port in decimal, gets "ok" with the sockets, and hangs up when it has bound. By
+// path, because some servers close all descriptors when they start. Used by supervisor.
+#pragma once
+
+#include "base/daemon/event_loop.h"
+#include "proxyrun/kept_sockets.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace proxyd {
+
+class Keeper {
+  public:
+    class Owner {
+      public:
+        // Somebody who has asked for sockets has gone, and has bound one or not.
+        virtual void on_server_bound() noexcept = 0;
+
+      protected:
+        ~Owner() = default;
+    };
+
+    // Listens in the directory of `sockets`, and removes the file at the end. The error is one line
+    // for the user.
+    static Result<std::unique_ptr<Keeper>, std::string> create(EventLoop& loop,
+                                                               KeptSockets& sockets, Owner& owner);
+    Keeper(EventLoop& loop, KeptSockets& sockets, Owner& owner, UniqueFd listener,
+           std::string file_name);
+    ~Keeper();
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+
+    // For PROXYD_KEEPER.
+    std::string path() const { return sockets_.path_prefix() + file_name_; }
+
+  private:
+    class Conversation;
+
+    void on_connection() noexcept;
+    void on_end(Conversation& conversation) noexcept;
+
+    EventLoop& loop_;
+    KeptSockets& sockets_;
+    Owner& owner_;
+    UniqueFd listener_;
+    std::string file_name_;
+    std::vector<std::unique_ptr<Conversation>> conversations_;
+    ReadWatcher<&Keeper::on_connection> connections_;
+};
+
+}  // namespace proxyd

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// What sockets processes have open: TCP ports that they listen on themselves, in this network
+// namespace, and receiving sockets in a site directory. Used by proxyrun to tell a user who gave
+// the wrong ports, and to see whether a server has gone into the background. Of a process that may
+// not be looked at nothing is found.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace proxyd {
+
+struct OpenPorts {
+    std::set<uint16_t> listening;  // on TCP, of either family
+    bool has_site_socket = false;  // bound in the site directory
+
+    static OpenPorts of(const std::vector<pid_t>& processes, const std::string& site_directory);
+};
+
+// Whether any of these processes has one of these sockets open.
+bool have_open(const std::vector<pid_t>& processes, const std::set<ino_t>& sockets);
+
+}  // namespace proxyd

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+#include "proxyrun/supervisor.h"
+
+#include "base/daemon/service_manager.h"
+#include "proxyrun/open_ports.h"
+#include "proxyrun/port_hint.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace proxyd {
+namespace {
+
+using namespace std::chrono_literals;
+
+// When the server has bound something, the rest follows soon.
+constexpr Clock::duration UnboundTime = 10s;
+constexpr Clock::duration HintInterval = 500ms;
+constexpr unsigned HintLooks = 4;       // with ports of its own and none of ours, before we say so
+constexpr unsigned HintLooksMax = 240;  // two minutes, for a server that takes long to start
+constexpr Clock::duration StopInterval = 200ms;
+// After SIGQUIT, for a server that means to end.
+constexpr unsigned QuitLooksMax = 50;
+
+// What a server may take a meaning from. SIGTSTP and SIGCONT are not passed on: who stops proxyrun
+// in a terminal stops the server as well.
+void add_passed_on(sigset_t& set) {
+    for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN,
+                             SIGTTOU, SIGALRM, SIGURG})
+        sigaddset(&set, number);
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        sigaddset(&set, number);
+}
+
+template <typename... Arguments>
+void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+    fmt::print(stderr, "proxyrun: {}\n",
+               fmt::format(format, std::forward<Arguments>(arguments)...));
+}
+
+std::string end_text(int status) {
+    if (WIFSIGNALED(status))
+        return fmt::format("was killed by signal {} ({})", WTERMSIG(status),
+                           strsignal(WTERMSIG(status)));
+    return fmt::format("ended with {}", WEXITSTATUS(status));
+}
+
+// As shells have it.
+int exit_code_of(int status) {
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+std::string seconds_text(Clock::duration delay) {
+    return fmt::format("{:.1f} s", std::chrono::duration<double>(delay).count());
+}
+
+}  // namespace
+
+Supervisor::Supervisor(EventLoop& loop, KeptSockets& sockets, SupervisorSetup setup)
+    : loop_(loop),
+      sockets_(sockets),
+      setup_(std::move(setup)),
+      signal_watcher_(loop, *this),
+      restart_timer_(loop, *this),
+      unbound_timer_(loop, *this),
+      hint_timer_(loop, *this),
+      stop_timer_(loop, *this) {}
+
+int Supervisor::run() {
+    auto keeper = Keeper::create(loop_, sockets_, *this);
+    if (!keeper) {
+        say("{}", keeper.error());
+        return 1;
+    }
+    keeper_ = std::move(*keeper);
+    setenv("PROXYD_KEEPER", keeper_->path().c_str(), 1);
+    // Servers that go into the background become our children again.
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    if (!watch_signals()) {
+        say("signalfd: {}", strerror(errno));
+        return 1;
+    }
+    start();
+    if (state_ != State::Ended) loop_.run();
+    keeper_.reset();
+    if (const size_t lost = sockets_.give_up(); lost > 0)
+        say("{} clients were queued for the server and are lost", lost);
+    return exit_code_;
+}
+
+bool Supervisor::watch_signals() {
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGCHLD);
+    add_passed_on(wanted);
+    sigprocmask(SIG_BLOCK, &wanted, &mask_before_);
+    signals_ = UniqueFd::adopt(signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals_.is_open()) return false;
+    signal_watcher_.start(signals_);
+    return true;
+}
+
+void Supervisor::start() {
+    sockets_.begin_run();
+    started_at_ = Clock::now();
+    const auto server = start_server(setup_.command, mask_before_);
+    if (!server) {
+        const std::string what =
+            fmt::format("{}: {}", setup_.command.program, strerror(server.error().number));
+        if (has_ever_bound_) return start_again(what);
+        say("{}", what);
+        return end(126);
+    }
+    server_ = *server;
+    state_ = State::Running;
+    if (!has_ever_bound_) hint_timer_.start(HintInterval);
+}
+
+void Supervisor::on_server_bound() noexcept {
+    if (!sockets_.has_bound()) return;
+    unbound_timer_.start(UnboundTime);
+    if (has_ever_bound_) return;
+    has_ever_bound_ = true;
+    hint_timer_.stop();
+    (void)notify_ready("the server has bound its ports");
+}
+
+void Supervisor::on_unbound_time() noexcept {
+    if (const size_t count = sockets_.give_up_unbound(); count > 0)
+        say("the server doesn't bind {} of the ports any more that it had before", count);
+}
+
+void Supervisor::on_hint_time() noexcept {
+    if (has_ever_bound_ || state_ != State::Running || ++hint_looks_ > HintLooksMax) return;
+    const OpenPorts open = OpenPorts::of(descendants_of(getpid()), setup_.site_directory);
+    if (!open.listening.empty()) looks_with_ports_++;
+    if (looks_with_ports_ == HintLooks)
+        return say("{}", port_hint(open.listening, setup_.port_pairs));
+    hint_timer_.start(HintInterval);
+}
+
+void Supervisor::on_signal() noexcept {
+    signalfd_siginfo info;
+    while (read(signals_.borrow().number(), &info, sizeof(info)) == sizeof(info)) {
+        // A terminal sends to the whole group of processes, the server among them.
+        if (info.ssi_signo == SIGCHLD)
+            reap();
+        else
+            take_signal(static_cast<int>(info.ssi_signo), info.ssi_code == SI_KERNEL);
+    }
+}
+
+void Supervisor::take_signal(int number, bool is_from_terminal) {
+    if (state_ == State::Running && !is_from_terminal) kill(server_, number);
+    // To some servers it says to end, and to others (Java) to tell what they are doing.
+    if (number == SIGQUIT) was_told_to_quit_ = true;
+    if (number == SIGQUIT && has_ever_bound_ && !must_stop_) {
+        quit_looks_ = 0;
+        stop_timer_.start(StopInterval);
+    }
+    if (number == SIGTERM || number == SIGINT) begin_stop();
+    if (state_ == State::WaitingToStart && (must_stop_ || was_told_to_quit_)) end(exit_code_);
+}
+
+// From now on no more clients come.
+void Supervisor::begin_stop() {
+    if (must_stop_) return;
+    must_stop_ = true;
+    (void)notify_stopping("waiting for the server to end");
+    sockets_.withdraw();
+    stop_timer_.start(StopInterval);
+}
+
+// A server that ends gracefully closes its listeners first, and then takes its time: its neighbours
+// get those who are still queued. As long as it has them open it may take them itself.
+void Supervisor::on_stop_time() noexcept {
+    if (!have_open(descendants_of(getpid()), sockets_.inodes())) {
+        begin_stop();
+        sockets_.hand_on();
+    }
+    if (must_stop_ || ++quit_looks_ < QuitLooksMax) stop_timer_.start(StopInterval);
+}
+
+void Supervisor::reap() {
+    int status = 0;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (pid == server_ && state_ == State::Running) server_ended(status);
+    }
+}
+
+void Supervisor::server_ended(int status) {
+    const bool was_told =
+        must_stop_ || (was_told_to_quit_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGQUIT);
+    if (was_told) return end(exit_code_of(status));
+    if (exit_code_of(status) == 0) {
+        if (has_gone_to_background()) return;
+        return end(0);
+    }
+    if (!has_ever_bound_ && !sockets_.has_bound()) {
+        say("the server {} before it had bound a port, so it is not started again",
+            end_text(status));
+        return end(exit_code_of(status));
+    }
+    exit_code_ = exit_code_of(status);
+    end_what_is_left();
+    start_again("the server " + end_text(status));
+}
+
+bool Supervisor::has_gone_to_background() {
+    for (const pid_t child : children_of(getpid())) {
+        std::vector<pid_t> processes = descendants_of(child);
+        processes.push_back(child);
+        if (!has_ever_bound_ || have_open(processes, sockets_.inodes())) {
+            server_ = child;
+            return true;
+        }
+    }
+    return false;
+}
+
+void Supervisor::start_again(const std::string& what) {
+    const Clock::duration lifetime = Clock::now() - started_at_;
+    const Clock::duration delay = backoff_.next(lifetime);
+    restarts_++;
+    say("{}; starting it again{}", what,
+        delay == Clock::duration::zero() ? "" : " in " + seconds_text(delay));
+    (void)notify_status(fmt::format("restarts: {}, the last since {}", restarts_, what));
+    state_ = State::WaitingToStart;
+    unbound_timer_.stop();
+    stop_timer_.stop();
+    was_told_to_quit_ = false;
+    restart_timer_.start(delay);
+}
+
+void Supervisor::on_restart_time() noexcept {
+    start();
+}
+
+void Supervisor::end_what_is_left() const {
+    for (const pid_t child : children_of(getpid()))
+        kill(child, SIGTERM);
+}
+
+void Supervisor::end(int code) {
+    exit_code_ = code;
+    state_ = State::Ended;
+    loop_.stop();
+}
+
+}  // namespace proxyd
