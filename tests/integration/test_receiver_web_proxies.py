@@ -10,7 +10,7 @@ import socket
 import threading
 
 from support.processes import children_of
-from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, with_servers
+from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, is_alive, with_servers
 from support.servers import IsRootOpen
 from support.workspace import wait_until
 
@@ -81,10 +81,12 @@ class Backend:
 class Hitch(Receiver):
     kind, title, package = "hitch", "hitch, two workers", "hitch"
     habits = "binds, listens and closes again; then each worker binds for itself with SO_REUSEPORT"
-    restart_words = "-"
-    result = "works; its reload (HUP) closes listeners, and resets who is queued there, as it does without proxyd"
+    restart_words = "HUP, with `--keep`"
     ports = {"https": HttpsPort}
-    sockets_count = 4
+    sockets_count = 2
+    # A new generation of workers opens new listeners, and the old one closes its own: with those who are queued there,
+    # unless somebody else holds them open.
+    proxyrun_options = ("--keep",)
     exit_codes = (0, -signal.SIGTERM)
 
     def command(self):
@@ -93,6 +95,18 @@ class Hitch(Receiver):
         backend = Backend(self.workspace)
         self.write("hitch.conf", HitchConfiguration.format(port=HttpsPort, both=both, user=User, backend=backend))
         return ["hitch", f"--config={self.own}/hitch.conf"]
+
+    def wait_until_ready(self, without=()):
+        wait_until(lambda: len(self.pids()) == 5, "proxyrun, hitch, two workers and one for OCSP")
+        return super().wait_until_ready(without)
+
+    def restart(self):
+        _, _, *self.old_workers = self.pids()
+        self.signal(signal.SIGHUP)
+        return self
+
+    def wait_until_settled(self):
+        wait_until(lambda: not any(map(is_alive, self.old_workers)), "the end of the old workers")
 
 
 class Stunnel(Receiver):
@@ -134,17 +148,9 @@ class Squid(Receiver):
         return ["squid", "-N", "-n", name, "-f", self.own / "squid.conf"]
 
 
-@with_servers(Haproxy, HaproxyShards, Stunnel, Varnish, Squid)
+@with_servers(Haproxy, HaproxyShards, Hitch, Stunnel, Varnish, Squid)
 class TestProxies(StandardExercises):
     pass
-
-
-@with_servers(Hitch)
-class TestProxiesThatLoseClients(StandardExercises):
-    """With each new generation of workers they open new listeners, and close the old ones with who is queued there."""
-
-    names = ["serves", "load", "stop"]
-    test_restarts_while_clients_come = None
 
 
 HaproxyConfiguration = """

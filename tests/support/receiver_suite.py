@@ -36,7 +36,7 @@ HttpsPort, HttpPort = Port, 8080
 Source = "127.0.0.11"
 LoadCount, LoadAtOnce = 500, 50
 # Clients that come while a server restarts, until it is done; "progress" is told after so many.
-RestartAtOnce, ProgressStep = 20, 50
+RestartAtOnce, ProgressStep = 10, 50
 # Servers that can't be asked to restart are replaced: a second instance takes their place (proxyrun --takeover).
 Takeover = "`--takeover`"
 
@@ -83,6 +83,7 @@ class Receiver(Child):
     sees_port = True  # whether its answer to GET / contains "ADDRESS PORT" of the client, or else "ADDRESS"
     sees_address = True  # whether its answer contains that at all
     stop_signal = signal.SIGTERM
+    proxyrun_options = ()
     stops_group = False  # whether that is for all its processes, as from a terminal or by systemd
     exit_codes = (0,)
     # What a client of the load sends to which port, and what its answer begins with. None: a plain GET if there is
@@ -102,7 +103,8 @@ class Receiver(Child):
             pytest.fail(f"{command[0]} is not there: install {self.package}")
         ports = [word for port in self.ports.values() for word in ("--port", port)]
         # A session of its own, so that none of its processes outlives the test.
-        super().__init__([program("proxyrun"), "--site", self.site, *ports, *proxyrun_options, "--", *command],
+        super().__init__([program("proxyrun"), "--site", self.site, *ports, *self.proxyrun_options,
+                          *proxyrun_options, "--", *command],
                          cwd=self.own, start_new_session=True, **options)
         workspace.children.append(self)
 
