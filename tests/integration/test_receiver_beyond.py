@@ -13,7 +13,7 @@ import ssl
 import subprocess
 
 from support import client_hello
-from support.processes import DeadlineSeconds
+from support.processes import DeadlineSeconds, read_if_there
 from support.protocol_servers import make_key
 from support.receiver_suite import Receiver, Source, StandardExercises, start_server, with_servers
 from support.workspace import Port, wait_until
@@ -55,6 +55,7 @@ class Dovecot(Receiver):
     ports = {"imaps": Port}
     sees_address = False
     environment = "import_environment = TZ LD_PRELOAD PROXYD_SITE PROXYD_PORTS"
+    restart_words = "HUP"
     log_pattern = r"imap-login: Info: Login: user=<somebody>.* rip={client},.* TLS"
 
     def command(self):
@@ -64,6 +65,19 @@ class Dovecot(Receiver):
         configuration = self.write("dovecot.conf", DovecotConfiguration.format(
             port=Port, own=self.own, certificate=certificate, key=key, mail=mail, environment=self.environment))
         return ["/usr/sbin/dovecot", "-F", "-c", configuration]
+
+    def login_processes(self):
+        return {pid for pid in self.pids() if read_if_there(f"/proc/{pid}/comm") == "imap-login\n"}
+
+    def restart(self):
+        self.old = self.login_processes()
+        self.signal(signal.SIGHUP)
+        self.wait_for_line("SIGHUP received - reloading configuration")
+        wait_until(lambda: self.login_processes() - self.old, "new login processes")
+        return self
+
+    def wait_until_settled(self):
+        wait_until(lambda: not self.login_processes() & self.old, "the end of the old login processes")
 
     def serve(self, scheme, source=Source):
         context = ssl.create_default_context(cafile=self.certificate()[0])
