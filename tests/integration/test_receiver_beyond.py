@@ -51,7 +51,7 @@ class Sshd(Receiver):
 
 class Dovecot(Receiver):
     kind, title, package = "imap", "Dovecot (imaps)", "dovecot-imapd"
-    habits = "executes its login processes with an environment of its own: `import_environment` must name the variables; they chroot"
+    habits = "executes its login processes with an environment of its own: `import_environment` must name the variables"
     ports = {"imaps": Port}
     sees_address = False
     environment = "import_environment = TZ LD_PRELOAD PROXYD_SITE PROXYD_PORTS"
