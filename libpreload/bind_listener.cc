@@ -12,6 +12,7 @@
 #include "libpreload/inherited_options.h"
 #include "libpreload/known_listeners.h"
 #include "libpreload/prepared_sockets.h"
+#include "libpreload/process_descriptors.h"
 #include "libpreload/real_calls.h"
 #include "libpreload/site_directory.h"
 #include "libpreload/stand_in.h"
@@ -88,14 +89,26 @@ Result<void> prepare(BorrowedFd stand_in, int tcp_fd, const InstanceLabel& label
     return {};
 }
 
-// The stand-in takes the program's descriptor number, with its FD_CLOEXEC.
-Result<void> put_in_place(BorrowedFd stand_in, int tcp_fd) {
-    EpollRegistrations registrations = EpollRegistrations::of(tcp_fd);
-    const int cloexec = fcntl(tcp_fd, F_GETFD) & FD_CLOEXEC;
-    if (dup3(stand_in.number(), tcp_fd, cloexec != 0 ? O_CLOEXEC : 0) < 0)
+// The stand-in takes the number of a descriptor of the program's socket, with its FD_CLOEXEC and
+// its epoll registrations.
+Result<void> put_at(BorrowedFd stand_in, int number) {
+    EpollRegistrations registrations = EpollRegistrations::of(number);
+    const int cloexec = fcntl(number, F_GETFD) & FD_CLOEXEC;
+    if (dup3(stand_in.number(), number, cloexec != 0 ? O_CLOEXEC : 0) < 0)
         return Unexpected{Errno::last()};
-    registrations.restore(tcp_fd);
-    forget_listener(tcp_fd);  // it must listen first
+    registrations.restore(number);
+    forget_listener(number);  // it must listen first
+    return {};
+}
+
+// Under all numbers that the socket has in this process.
+Result<void> put_in_place(BorrowedFd stand_in, int tcp_fd) {
+    const SocketLink tcp_socket(tcp_fd);
+    const auto placed = put_at(stand_in, tcp_fd);
+    if (!placed) return placed;
+    for_each_descriptor(getpid(), [&](int number, std::string_view link) {
+        if (link == tcp_socket.view()) (void)put_at(stand_in, number);
+    });
     note_number(stand_in.number());
     return {};
 }

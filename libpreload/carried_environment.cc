@@ -3,19 +3,18 @@
 
 #include "base/handoff/listener_state.h"
 #include "libpreload/guest_config.h"
+#include "libpreload/process_descriptors.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
+#include <string_view>
 
 namespace proxyd {
 namespace {
@@ -35,27 +34,13 @@ bool is_passed_on(int fd, bool may_pass_any) {
 }
 
 bool passes_on_listener(bool may_pass_any) {
-    const UniqueFd directory =
-        UniqueFd::adopt(open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.is_open()) {
-        for (int fd = 0; fd < 64; fd++) {
-            if (is_passed_on(fd, may_pass_any)) return true;
-        }
-        return false;
+    bool is_one = false;
+    const auto look_at = [&](int fd) { is_one = is_one || is_passed_on(fd, may_pass_any); };
+    if (!for_each_descriptor(getpid(), [&](int fd, std::string_view) { look_at(fd); })) {
+        for (int fd = 0; fd < 64; fd++)
+            look_at(fd);
     }
-    alignas(dirent64) char entries[2048];
-    while (true) {
-        const long size =
-            syscall(SYS_getdents64, directory.borrow().number(), entries, sizeof(entries));
-        if (size <= 0) return false;
-        for (long offset = 0; offset < size;) {
-            const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
-            offset += entry->d_reclen;
-            int number = -1;
-            std::from_chars(entry->d_name, entry->d_name + strlen(entry->d_name), number);
-            if (number >= 0 && is_passed_on(number, may_pass_any)) return true;
-        }
-    }
+    return is_one;
 }
 
 bool has_variable(char* const* environment, const char* variable) {

@@ -2,14 +2,13 @@
 #include "libpreload/epoll_registrations.h"
 
 #include "base/posix/unique_fd.h"
+#include "libpreload/process_descriptors.h"
 #include "libpreload/trace.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include <charconv>
 #include <optional>
@@ -17,15 +16,6 @@
 
 namespace proxyd {
 namespace {
-
-bool is_epoll(int fd) {
-    constexpr std::string_view EpollLink = "anon_inode:[eventpoll]";
-    char path[32];
-    char target[EpollLink.size() + 1];
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    const ssize_t length = readlink(path, target, sizeof(target));
-    return length > 0 && std::string_view(target, static_cast<size_t>(length)) == EpollLink;
-}
 
 // The number behind `label` in `line`, spaces between them.
 template <typename Number>
@@ -78,22 +68,10 @@ void EpollRegistrations::read_instance(int epoll_fd, int fd) {
 
 EpollRegistrations EpollRegistrations::of(int fd) {
     EpollRegistrations found;
-    const UniqueFd directory =
-        UniqueFd::adopt(open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.is_open()) return found;
-    alignas(dirent64) char entries[2048];
-    while (true) {
-        const long size =
-            syscall(SYS_getdents64, directory.borrow().number(), entries, sizeof(entries));
-        if (size <= 0) return found;
-        for (long offset = 0; offset < size;) {
-            const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
-            offset += entry->d_reclen;
-            int number = -1;
-            std::from_chars(entry->d_name, entry->d_name + strlen(entry->d_name), number);
-            if (number >= 0 && is_epoll(number)) found.read_instance(number, fd);
-        }
-    }
+    for_each_descriptor(getpid(), [&](int number, std::string_view link) {
+        if (link == "anon_inode:[eventpoll]") found.read_instance(number, fd);
+    });
+    return found;
 }
 
 void EpollRegistrations::restore(int fd) {

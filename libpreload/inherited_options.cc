@@ -21,6 +21,7 @@ namespace {
 struct NativeOption {
     int option;
     bool reads_doubled;  // socket(7), SO_RCVBUF: getsockopt gives twice what setsockopt took
+    bool is_passed_on = true;
 };
 
 constexpr std::array<NativeOption, 11> NativeOptions = {{
@@ -30,7 +31,7 @@ constexpr std::array<NativeOption, 11> NativeOptions = {{
     {SO_SNDBUF, true},
     {SO_RCVTIMEO, false},
     {SO_SNDTIMEO, false},
-    {SO_PRIORITY, false},
+    {SO_PRIORITY, false, false},  // connections have 0 (measured)
     {SO_RCVLOWAT, false},
     {SO_OOBINLINE, false},
     {SO_MARK, false},
@@ -45,6 +46,9 @@ struct IntOption {
 };
 
 constexpr std::array IntOptions = {
+    // libpreload uses these two itself (stand_in.h).
+    IntOption{SOL_SOCKET, SO_TIMESTAMP, true},
+    IntOption{SOL_SOCKET, SO_TIMESTAMPNS, true},
     IntOption{IPPROTO_TCP, TCP_NODELAY, true},
     IntOption{IPPROTO_TCP, TCP_CORK, true},
     IntOption{IPPROTO_TCP, TCP_KEEPIDLE, true},
@@ -217,7 +221,10 @@ void keep_option(const StandIn& stand_in, BorrowedFd tcp_socket, int level, int 
 }
 
 bool has_options_to_pass_on(const ListenerState& state) {
-    if (state.native_options != 0 || state.congestion[0] != '\0') return true;
+    if (state.congestion[0] != '\0') return true;
+    for (size_t i = 0; i < NativeOptions.size(); i++) {
+        if (NativeOptions[i].is_passed_on && (state.native_options & bit_of(i)) != 0) return true;
+    }
     for (size_t i = 0; i < state.kept_count; i++) {
         const ListenerState::KeptOption& kept = state.kept_options[i];
         const IntOption* const known = find_int_option(kept.level, kept.option);
@@ -230,7 +237,7 @@ void pass_on_options(const StandIn& stand_in, BorrowedFd connection) {
     const int saved_errno = errno;
     const ListenerState& state = stand_in.state;
     for (size_t i = 0; state.native_options != 0 && i < NativeOptions.size(); i++) {
-        if ((state.native_options & bit_of(i)) != 0)
+        if (NativeOptions[i].is_passed_on && (state.native_options & bit_of(i)) != 0)
             copy_native_option(stand_in.fd, connection, NativeOptions[i]);
     }
     for (size_t i = 0; i < state.kept_count; i++) {
@@ -240,6 +247,9 @@ void pass_on_options(const StandIn& stand_in, BorrowedFd connection) {
             write_int(connection, kept.level, kept.option, kept.value);
     }
     write_congestion(state, connection);
+    // Its side effect (socket(7), SO_PRIORITY) is the listener's alone.
+    if (state.find(IPPROTO_IP, IP_TOS) != nullptr)
+        write_int(connection, SOL_SOCKET, SO_PRIORITY, 0);
     errno = saved_errno;
 }
 

@@ -121,7 +121,7 @@ int set_on_listener(const StandIn& stand_in, int level, int option, const void* 
         StandIn changed = stand_in;
         changed.state.reuses_port = is_on != 0;
         changed.store();
-    } else if (level != SOL_SOCKET) {
+    } else {
         keep_option(stand_in, trial, level, option);
     }
     return 0;

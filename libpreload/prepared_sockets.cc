@@ -3,23 +3,20 @@
 
 #include "base/handoff/site_socket.h"
 #include "libpreload/guest_config.h"
+#include "libpreload/process_descriptors.h"
 #include "libpreload/real_calls.h"
 #include "libpreload/trace.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 
 namespace proxyd {
@@ -33,30 +30,12 @@ bool is_same_listener(const InstanceLabel& a, const InstanceLabel& b) {
 
 // Whether the process has the socket open under another number than `except`. True if that can't be
 // seen.
-bool holds_socket(pid_t process, ino_t inode, int except) {
-    char path[64], wanted[64];
-    snprintf(path, sizeof(path), "/proc/%d/fd", process);
-    snprintf(wanted, sizeof(wanted), "socket:[%llu]", static_cast<unsigned long long>(inode));
-    const UniqueFd directory = UniqueFd::adopt(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.is_open()) return true;
-    alignas(dirent64) char entries[2048];
-    while (true) {
-        const long size =
-            syscall(SYS_getdents64, directory.borrow().number(), entries, sizeof(entries));
-        if (size <= 0) return size < 0;
-        for (long offset = 0; offset < size;) {
-            const auto* entry = reinterpret_cast<const dirent64*>(entries + offset);
-            offset += entry->d_reclen;
-            int number = -1;
-            std::from_chars(entry->d_name, entry->d_name + strlen(entry->d_name), number);
-            char link[64];
-            const ssize_t length =
-                readlinkat(directory.borrow().number(), entry->d_name, link, sizeof(link));
-            if (number != except && length > 0 &&
-                std::string_view(link, static_cast<size_t>(length)) == wanted)
-                return true;
-        }
-    }
+bool holds_socket(pid_t process, const SocketLink& socket, int except) {
+    bool is_held = false;
+    const bool is_seen = for_each_descriptor(process, [&](int number, std::string_view link) {
+        is_held = is_held || (number != except && link == socket.view());
+    });
+    return is_held || !is_seen;
 }
 
 // The file name that a datagram socket of AF_UNIX was bound to; false for any other descriptor.
@@ -98,11 +77,9 @@ UniqueFd connect_to_keeper(const char* path) {
 bool PreparedSocket::is_idle() const {
     if (!state || state->claimant == 0) return true;
     if (kill(state->claimant, 0) != 0 && errno == ESRCH) return true;
-    struct stat status;
-    if (fstat(number, &status) != 0) return false;
     // Its number here is no sign of use, nor in another process that has inherited it likewise.
     const bool is_at_same_number = !owned.is_open() || state->claimant == getpid();
-    return !holds_socket(state->claimant, status.st_ino, is_at_same_number ? number : -1);
+    return !holds_socket(state->claimant, SocketLink(number), is_at_same_number ? number : -1);
 }
 
 PreparedSockets::PreparedSockets(uint16_t edge_port) {

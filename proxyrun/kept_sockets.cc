@@ -124,6 +124,15 @@ size_t KeptSockets::give_up_unbound() {
     return count;
 }
 
+std::set<ino_t> KeptSockets::inodes() const {
+    std::set<ino_t> inodes;
+    for (const Kept& kept : kept_) {
+        struct stat status;
+        if (fstat(kept.socket.borrow().number(), &status) == 0) inodes.insert(status.st_ino);
+    }
+    return inodes;
+}
+
 void KeptSockets::withdraw() {
     for (const Kept& kept : kept_) {
         if (!kept.is_of_service_manager) remove_file(kept);
@@ -181,6 +190,7 @@ bool KeptSockets::hand_over(const ReceivedConnection& client, uint16_t edge_port
         for (const UniqueFd& sender : senders) {
             if (send_connection(sender, client.connection, client.payload_view())) return true;
         }
+        if (senders.empty()) return false;
         if (turn == 0 && poll(rooms.data(), rooms.size(), RoomPatienceMs) <= 0) return false;
     }
     return false;
@@ -191,7 +201,7 @@ size_t KeptSockets::empty(const Kept& kept, bool is_last_time) const {
     if (is_last_time) shutdown(kept.socket.borrow().number(), SHUT_RD);
     size_t lost = 0;
     while (has_one_queued(kept.socket)) {
-        // The server may still take it, if nobody else is there.
+        // There may be somebody soon.
         if (!is_last_time && receivers(kept.edge_port, std::nullopt).empty()) break;
         ReceivedConnection received;
         const auto outcome =

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ class KeptSockets {
     // Of those that an earlier run has bound and this one has not: takes them out of service.
     // Returns how many.
     size_t give_up_unbound();
+
+    // What fstat(2) says of each.
+    std::set<ino_t> inodes() const;
 
     // Takes the files away, so that no more clients come. A service manager's stay.
     void withdraw();

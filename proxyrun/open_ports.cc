@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "proxyrun/open_ports.h"
 
-#include <fmt/format.h>
+#include "base/posix/unique_fd.h"
 
-#include <charconv>
-#include <cstdio>
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -36,20 +44,49 @@ std::vector<std::string> words_of(const std::string& line) {
     return words;
 }
 
-// /proc/net/tcp and tcp6 (proc(5)): local address, as hexadecimal, is the second field, the state
-// the fourth, the inode the tenth.
-void find_listening(pid_t process, const char* table, const std::set<std::string>& inodes,
+struct DumpRequest {
+    nlmsghdr header;
+    inet_diag_req_v2 question;
+};
+
+// Asks the kernel for listening sockets alone (sock_diag(7)): /proc/net/tcp has all connections,
+// and those that have ended lately, which can be a hundred thousand.
+bool ask_for_listeners(BorrowedFd netlink, uint8_t family) {
+    DumpRequest request{};
+    request.header.nlmsg_len = sizeof(request);
+    request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+    request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.question.sdiag_family = family;
+    request.question.sdiag_protocol = IPPROTO_TCP;
+    request.question.idiag_states = 1u << TCP_LISTEN;
+    return send(netlink.number(), &request, sizeof(request), 0) == sizeof(request);
+}
+
+// Ports of those listeners whose inodes are given; false at the end of the answer.
+bool read_listeners(BorrowedFd netlink, const std::set<std::string>& inodes,
                     std::set<uint16_t>& ports) {
-    constexpr std::string_view Listening = "0A";
-    std::ifstream file(fmt::format("/proc/{}/net/{}", process, table));
-    for (std::string line; std::getline(file, line);) {
-        const std::vector<std::string> words = words_of(line);
-        if (words.size() < 10 || words[3] != Listening || !inodes.contains(words[9])) continue;
-        const std::string& address = words[1];
-        uint16_t port = 0;
-        std::from_chars(address.data() + address.rfind(':') + 1, address.data() + address.size(),
-                        port, 16);
-        ports.insert(port);
+    alignas(nlmsghdr) std::array<char, 32768> answer;
+    const ssize_t size = recv(netlink.number(), answer.data(), answer.size(), 0);
+    if (size <= 0) return false;
+    auto left = static_cast<unsigned>(size);
+    for (auto* message = reinterpret_cast<nlmsghdr*>(answer.data()); NLMSG_OK(message, left);
+         message = NLMSG_NEXT(message, left)) {
+        if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY) return false;
+        const auto* const found = reinterpret_cast<const inet_diag_msg*>(message + 1);
+        if (inodes.contains(std::to_string(found->idiag_inode)))
+            ports.insert(ntohs(found->id.idiag_sport));
+    }
+    return true;
+}
+
+void find_listening(const std::set<std::string>& inodes, std::set<uint16_t>& ports) {
+    const UniqueFd netlink =
+        UniqueFd::adopt(socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+    if (!netlink.is_open()) return;
+    for (const uint8_t family : {uint8_t{AF_INET}, uint8_t{AF_INET6}}) {
+        if (!ask_for_listeners(netlink, family)) return;
+        while (read_listeners(netlink, inodes, ports)) {
+        }
     }
 }
 
@@ -73,12 +110,19 @@ OpenPorts OpenPorts::of(const std::vector<pid_t>& processes, const std::string& 
     for (const pid_t process : processes) {
         const std::set<std::string> inodes = sockets_of(process);
         if (inodes.empty()) continue;
-        find_listening(process, "tcp", inodes, open.listening);
-        find_listening(process, "tcp6", inodes, open.listening);
+        find_listening(inodes, open.listening);
         open.has_site_socket =
             open.has_site_socket || has_bound_in(process, site_directory, inodes);
     }
     return open;
+}
+
+bool have_open(const std::vector<pid_t>& processes, const std::set<ino_t>& sockets) {
+    return std::any_of(processes.begin(), processes.end(), [&](pid_t process) {
+        const std::set<std::string> open = sockets_of(process);
+        return std::any_of(sockets.begin(), sockets.end(),
+                           [&](ino_t inode) { return open.contains(std::to_string(inode)); });
+    });
 }
 
 }  // namespace proxyd

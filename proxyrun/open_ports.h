@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What sockets processes have open, as /proc tells: TCP ports that they listen on themselves, and
-// receiving sockets in a site directory. Used by proxyrun to tell a user who gave the wrong ports,
-// and to see whether a server has gone into the background. Of a process that may not be looked at
-// nothing is found.
+// What sockets processes have open: TCP ports that they listen on themselves, in this network
+// namespace, and receiving sockets in a site directory. Used by proxyrun to tell a user who gave
+// the wrong ports, and to see whether a server has gone into the background. Of a process that may
+// not be looked at nothing is found.
 #pragma once
 
 #include <sys/types.h>
@@ -21,5 +21,8 @@ struct OpenPorts {
 
     static OpenPorts of(const std::vector<pid_t>& processes, const std::string& site_directory);
 };
+
+// Whether any of these processes has one of these sockets open.
+bool have_open(const std::vector<pid_t>& processes, const std::set<ino_t>& sockets);
 
 }  // namespace proxyd

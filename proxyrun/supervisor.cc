@@ -26,7 +26,9 @@ constexpr Clock::duration UnboundTime = 10s;
 constexpr Clock::duration HintInterval = 500ms;
 constexpr unsigned HintLooks = 4;       // with ports of its own and none of ours, before we say so
 constexpr unsigned HintLooksMax = 240;  // two minutes, for a server that takes long to start
-constexpr Clock::duration StopInterval = 50ms;
+constexpr Clock::duration StopInterval = 200ms;
+// After SIGQUIT, for a server that means to end.
+constexpr unsigned QuitLooksMax = 50;
 
 // What a server may take a meaning from. SIGTSTP and SIGCONT are not passed on: who stops proxyrun
 // in a terminal stops the server as well.
@@ -158,12 +160,17 @@ void Supervisor::on_signal() noexcept {
 
 void Supervisor::take_signal(int number, bool is_from_terminal) {
     if (state_ == State::Running && !is_from_terminal) kill(server_, number);
+    // To some servers it says to end, and to others (Java) to tell what they are doing.
     if (number == SIGQUIT) was_told_to_quit_ = true;
+    if (number == SIGQUIT && has_ever_bound_ && !must_stop_) {
+        quit_looks_ = 0;
+        stop_timer_.start(StopInterval);
+    }
     if (number == SIGTERM || number == SIGINT) begin_stop();
     if (state_ == State::WaitingToStart && (must_stop_ || was_told_to_quit_)) end(exit_code_);
 }
 
-// From now on no more clients come, and those that the server doesn't take go to its neighbours.
+// From now on no more clients come.
 void Supervisor::begin_stop() {
     if (must_stop_) return;
     must_stop_ = true;
@@ -172,9 +179,14 @@ void Supervisor::begin_stop() {
     stop_timer_.start(StopInterval);
 }
 
+// A server that ends gracefully closes its listeners first, and then takes its time: its neighbours
+// get those who are still queued. As long as it has them open it may take them itself.
 void Supervisor::on_stop_time() noexcept {
-    sockets_.hand_on();
-    stop_timer_.start(StopInterval);
+    if (!have_open(descendants_of(getpid()), sockets_.inodes())) {
+        begin_stop();
+        sockets_.hand_on();
+    }
+    if (must_stop_ || ++quit_looks_ < QuitLooksMax) stop_timer_.start(StopInterval);
 }
 
 void Supervisor::reap() {
@@ -206,7 +218,7 @@ bool Supervisor::has_gone_to_background() {
     for (const pid_t child : children_of(getpid())) {
         std::vector<pid_t> processes = descendants_of(child);
         processes.push_back(child);
-        if (!has_ever_bound_ || OpenPorts::of(processes, setup_.site_directory).has_site_socket) {
+        if (!has_ever_bound_ || have_open(processes, sockets_.inodes())) {
             server_ = child;
             return true;
         }
@@ -223,6 +235,8 @@ void Supervisor::start_again(const std::string& what) {
     (void)notify_status(fmt::format("restarts: {}, the last since {}", restarts_, what));
     state_ = State::WaitingToStart;
     unbound_timer_.stop();
+    stop_timer_.stop();
+    was_told_to_quit_ = false;
     restart_timer_.start(delay);
 }
 

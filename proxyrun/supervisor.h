@@ -78,6 +78,7 @@ class Supervisor final : private Keeper::Owner {
     bool must_stop_ = false;
     bool was_told_to_quit_ = false;
     unsigned hint_looks_ = 0;
+    unsigned quit_looks_ = 0;
     unsigned looks_with_ports_ = 0;
     RestartBackoff backoff_;
     sigset_t mask_before_{};

@@ -31,7 +31,7 @@ struct ListenerState {
         uint16_t option = 0;
         int value = 0;
     };
-    static constexpr size_t KeptOptionsMax = 40;
+    static constexpr size_t KeptOptionsMax = 48;
     static constexpr size_t CongestionBytesMax = 16;  // TCP_CA_NAME_MAX
 
     InstanceLabel label;

@@ -19,11 +19,13 @@ from preload_support import (CLIENT_ADDRESS, PROGRAMS, environment_for, new_edge
 HABITS = [
     ("accept4_flags",),
     ("accept_arguments",),
+    ("accept_timeout",),
     ("bind_twice",),
     ("blocking_accept",),
     ("close_all",),
     ("close_all", "one-by-one"),
     ("descriptor_limit",),
+    ("dup_before_bind",),
     ("dup_listener",),
     ("exec_listener",),
     ("inherited_options", "before-bind"),
@@ -33,6 +35,11 @@ HABITS = [
     ("interrupted_accept",),
     ("listener_answers",),
     ("many_threads",),
+    ("more_options", "before-bind"),
+    ("more_options", "after-bind"),
+    ("multiplex",),
+    ("odd_calls",),
+    ("pass_listener",),
     ("poll_loop",),
     ("poll_loop", "epoll"),
     ("prefork",),
@@ -43,6 +50,9 @@ HABITS = [
 
 # Habits for which it doesn't matter what the listener's address is.
 HABITS_OF_ANY_ADDRESS = [
+    *[("epoll_kinds", kind, when)
+      for kind in ("level", "edge", "oneshot", "exclusive")
+      for when in ("before-bind", "after-listen")],
     *[("scrub_environment", call, listener)
       for call in ("execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve",
                    "posix_spawn", "posix_spawnp", "vfork")
@@ -50,7 +60,24 @@ HABITS_OF_ANY_ADDRESS = [
 ]
 
 
-def check_same(plain, preloaded):
+# What a listener of libpreload can't but say otherwise; libpreload/README.md says why. Everything
+# else is the same.
+ALLOWED_DIFFERENCES = {
+    "odd_calls": {
+        "recv: -1 Transport endpoint is not connected": "recv: -1 Resource temporarily unavailable",
+        "send: -1 Broken pipe": "send: -1 Transport endpoint is not connected",
+        "connect: -1 Transport endpoint is already connected": "connect: -1 Invalid argument",
+        "FIONREAD: -1 Invalid argument": "FIONREAD: 0",
+        "TIOCOUTQ: -1 Invalid argument": "TIOCOUTQ: 0",
+        "poll for POLLOUT: 0": "poll for POLLOUT: 1",
+    },
+    "more_options": {"detach: 0": "detach: -1 No such file or directory"},
+}
+
+
+def check_same(plain, preloaded, program=None):
+    allowed = ALLOWED_DIFFERENCES.get(program, {})
+    plain = [allowed.get(line, line) for line in plain]
     lines = difflib.unified_diff(plain, preloaded, "plain", "preloaded", lineterm="")
     difference = "\n".join(lines)
     assert plain[-1] == "exit code 0" and not difference, difference or plain
@@ -61,7 +88,7 @@ def check_same(plain, preloaded):
 def test_a_server_observes_the_same_as_on_a_tcp_listener(habit, host):
     program, *arguments = habit
     check_same(observe(program, host, arguments, preloaded=False),
-               observe(program, host, arguments, preloaded=True))
+               observe(program, host, arguments, preloaded=True), program)
 
 
 @pytest.mark.parametrize("habit", HABITS_OF_ANY_ADDRESS, ids=" ".join)

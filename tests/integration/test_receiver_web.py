@@ -8,7 +8,7 @@ import shutil
 import signal
 
 from support.receiver_suite import (HttpPort, HttpsPort, Receiver, StandardExercises, descendants_of, is_alive,
-                                    start_server, with_servers)
+                                    with_servers)
 from support.servers import IsRootOpen, NginxUser
 from support.workspace import wait_until
 
@@ -28,11 +28,8 @@ class Nginx(Receiver):
         certificate, key = self.certificate()
         self.write("nginx.conf", NginxConfiguration.format(
             user=NginxUser, own=self.own, certificate=certificate, key=key, options=self.listen_options, https=HttpsPort,
-            http=HttpPort, extra=self.extra(), location=self.location.format(own=self.own)))
+            http=HttpPort, location=self.location.format(own=self.own)))
         return ["nginx", "-p", self.own, "-c", "nginx.conf", "-e", "stderr"]
-
-    def extra(self):
-        return ""
 
     def workers(self):
         return self.pids()[1:]
@@ -61,11 +58,11 @@ class NginxOptions(Nginx):
 
 
 class NginxUpgrade(Nginx):
-    """As a daemon: it ignores USR2 while its first parent is there. A master gives only those variables to its
-    successor that its configuration names."""
+    """As a daemon, for it ignores USR2 while its first parent is there. A master makes a new environment for its
+    successor."""
 
     kind, title = "nginx-upgrade", "nginx, upgraded to another binary"
-    habits = "executes itself again with its listeners, and with `env LD_PRELOAD; env PROXYD_SITE; env PROXYD_PORTS;`"
+    habits = "executes itself again with its listeners and an environment of its own making"
     restart_words = "USR2, then QUIT for the old one"
 
     def command(self):
@@ -81,9 +78,6 @@ class NginxUpgrade(Nginx):
         self.master = wait_until(self.pid_in_file, "a master")
         wait_until(lambda: len(self.pids()) == 3, "two workers")
         return super().wait_until_ready(without)
-
-    def extra(self):
-        return "env LD_PRELOAD; env PROXYD_SITE; env PROXYD_PORTS;"
 
     def pids(self):
         return descendants_of(self.master)
@@ -172,23 +166,6 @@ class MiniHttpdTls(MiniHttpd):
         return ["-S", "-E", both]
 
 
-def test_an_upgrade_of_nginx_without_its_variables(workspace):
-    """Its successor is not under libpreload then, and wants to open the port itself; proxyd has it, so it fails, and
-    the old one goes on."""
-    class Scrubbed(NginxUpgrade):
-        def extra(self):
-            return ""
-
-    with start_server(Scrubbed, workspace) as server:
-        os.kill(server.master, signal.SIGUSR2)
-        server.wait_for_line(r"bind\(\) to 0.0.0.0:\d+ failed \(98: Address already in use\)")
-        server.wait_for_line(r"still could not bind\(\)")
-        wait_until(lambda: len(server.pids()) == 3, "the old processes alone")
-        text, (address, port) = server.serve("https")
-        assert text == f"{address} {port}\n"
-        server.stop()
-
-
 @with_servers(Nginx, NginxReuseport, NginxOptions, NginxUpgrade, Lighttpd, BusyboxHttpd, MiniHttpd, MiniHttpdTls)
 class TestWebServers(StandardExercises):
     pass
@@ -200,7 +177,6 @@ worker_processes 2;
 {user}
 pid {own}/nginx.pid;
 error_log stderr notice;
-{extra}
 events {{ worker_connections 512; }}
 http {{
     log_format seen '$remote_addr $request $status';

@@ -36,7 +36,7 @@ HttpsPort, HttpPort = Port, 8080
 Source = "127.0.0.11"
 LoadCount, LoadAtOnce = 500, 50
 # Clients that come while a server restarts, until it is done; "progress" is told after so many.
-RestartAtOnce, ProgressStep = 20, 50
+RestartAtOnce, ProgressStep = 10, 50
 # Servers that can't be asked to restart are replaced: a second instance takes their place (proxyrun --takeover).
 Takeover = "`--takeover`"
 

@@ -83,14 +83,15 @@ class Server(Child):
 
     sockets_count = 1
 
-    def __init__(self, workspace, command, port=Port, launcher=(), proxyrun_options=()):
+    def __init__(self, workspace, command, port=Port, launcher=(), proxyrun_options=(), edge_port=None, **process_options):
         if not shutil.which(command[0]):
             pytest.skip(f"{command[0]} is not installed")
         self.site = workspace.site(self.kind)
         self.port = port
         # A session of its own, so that none of its processes outlives the test.
-        super().__init__([*launcher, program("proxyrun"), "--site", self.site, "--port", port, *proxyrun_options, "--", *command],
-                         cwd=workspace.path, start_new_session=True)
+        ports = f"{edge_port or port}={port}"
+        super().__init__([*launcher, program("proxyrun"), "--site", self.site, "--port", ports, *proxyrun_options, "--",
+                          *command], cwd=workspace.path, start_new_session=True, **process_options)
         workspace.children.append(self)
 
     def site_sockets(self):
