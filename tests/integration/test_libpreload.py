@@ -120,6 +120,23 @@ def test_the_same_library_works_in_a_musl_program(habit, tmp_path, monkeypatch):
                observe(program, "127.0.0.1", arguments, preloaded=True))
 
 
+@pytest.mark.parametrize("program, arguments", [("blocking_accept", ()), ("exec_listener", ("77",))])
+@pytest.mark.parametrize("order", ["ours first", "ours last"])
+def test_another_preloaded_library_has_its_calls_and_may_bind_before_our_constructor(
+        program, arguments, order):
+    beside, ours = str(PROGRAMS / "beside.so"), str(support.LIBRARY)
+    both = f"{ours} {beside}" if order == "ours first" else f"{beside}:{ours}"
+    check_same(observe(program, "127.0.0.1", arguments, preloaded=False, LD_PRELOAD=beside),
+               observe(program, "127.0.0.1", arguments, LD_PRELOAD=both))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may change its root directory")
+def test_a_server_may_leave_the_file_system_and_its_privileges_after_bind(tmp_path):
+    arguments = [str(tmp_path)]
+    check_same(observe("confined", "127.0.0.1", arguments, preloaded=False),
+               observe("confined", "127.0.0.1", arguments))
+
+
 @contextlib.contextmanager
 def server(site, port, host="127.0.0.1", program="serve_forever", **variables):
     """A preloaded tiny server that is ready; gives the child."""
