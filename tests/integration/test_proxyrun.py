@@ -328,6 +328,44 @@ def test_a_site_whose_group_is_another_one(site, mode, warns):
     assert (finished.returncode, finished.stderr) == (0, warning if warns else "")
 
 
+# Sockets of a service manager.
+
+
+def with_service_socket(site, held, *words):
+    """As systemd starts a service that has a socket unit."""
+    os.set_inheritable(held.fileno(), True)
+    # Not sh: to dash a descriptor has one digit.
+    command = ["bash", "-c", f'exec 3<&{held.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=site exec "$@"', "bash",
+               PROXYRUN, "--site", site.path, *words]
+    finished = subprocess.run([str(word) for word in command], capture_output=True, text=True, pass_fds=[held.fileno()])
+    return finished.returncode, finished.stdout, finished.stderr
+
+
+@pytest.fixture
+def datagram_socket():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as held:
+        yield held
+
+
+def test_the_server_is_told_of_site_sockets_of_the_service_manager(site, datagram_socket, tmp_path):
+    datagram_socket.bind(str(site.path / "8443.sock"))
+    code, output, errors = with_service_socket(site, datagram_socket, "--control", tmp_path / "none", "env")
+    assert (code, errors) == (0, "")
+    variables = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    assert variables["PROXYD_SOCKETS"] == "8443=3"
+    assert variables["PROXYD_PORTS"] == "80,443,8443"
+    assert not [name for name in variables if name.startswith("LISTEN_")]
+
+
+def test_other_sockets_of_the_service_manager_are_refused(site, datagram_socket, tmp_path):
+    complaint = f"proxyrun: LISTEN_FDS: descriptor 3 is no site socket: want ListenDatagram={site.path}/PORT.sock\n"
+    datagram_socket.bind(str(tmp_path / "443.sock"))
+    assert with_service_socket(site, datagram_socket, "true") == (1, "", complaint)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.bind(str(site.path / "443.sock"))
+        assert with_service_socket(site, stream, "true") == (1, "", complaint)
+
+
 # Programs.
 
 
