@@ -12,7 +12,6 @@ import socket
 import ssl
 import subprocess
 
-from support import client_hello
 from support.processes import DeadlineSeconds, read_if_there
 from support.protocol_servers import make_key
 from support.receiver_suite import Receiver, Source, StandardExercises, start_server, with_servers
@@ -51,10 +50,9 @@ class Sshd(Receiver):
 
 class Dovecot(Receiver):
     kind, title, package = "imap", "Dovecot (imaps)", "dovecot-imapd"
-    habits = "executes its login processes with an environment of its own: `import_environment` must name the variables"
+    habits = "executes its login processes with an environment of its own; they accept in a chroot"
     ports = {"imaps": Port}
     sees_address = False
-    environment = "import_environment = TZ LD_PRELOAD PROXYD_SITE PROXYD_PORTS"
     restart_words = "HUP"
     log_pattern = r"imap-login: Info: Login: user=<somebody>.* rip={client},.* TLS"
 
@@ -63,7 +61,7 @@ class Dovecot(Receiver):
         mail = self.workspace.site("mail")
         os.chmod(mail, 0o777)
         configuration = self.write("dovecot.conf", DovecotConfiguration.format(
-            port=Port, own=self.own, certificate=certificate, key=key, mail=mail, environment=self.environment))
+            port=Port, own=self.own, certificate=certificate, key=key, mail=mail))
         return ["/usr/sbin/dovecot", "-F", "-c", configuration]
 
     def login_processes(self):
@@ -88,10 +86,6 @@ class Dovecot(Receiver):
             _, found = client.fetch("1", "(BODY[TEXT])")
             assert found[0][1] == b"through proxyd\r\n"
         return "", (source, None)
-
-
-class DovecotThatForgets(Dovecot):
-    environment = ""
 
 
 class Exim(Receiver):
@@ -192,13 +186,6 @@ def test_sshd_executes_itself_again_at_hup(workspace):
         assert text.split()[0] == source
 
 
-def test_dovecot_that_keeps_the_variables_to_itself_says_so(workspace):
-    """Its login processes have no library then, and can make nothing of the socket that the master has bound."""
-    with start_server(DovecotThatForgets, workspace) as server:
-        workspace.connect(client_hello.captured(server.host))
-        server.wait_for_line(r"imap-login: Error: net_accept\(\) failed: Operation not supported")
-
-
 SshdConfiguration = """
 Port {port}
 ListenAddress 0.0.0.0
@@ -221,7 +208,6 @@ listen = 0.0.0.0
 ssl = required
 ssl_cert = <{certificate}
 ssl_key = <{key}
-{environment}
 mail_location = maildir:{mail}
 passdb {{
   driver = static
