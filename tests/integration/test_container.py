@@ -18,6 +18,7 @@ from support.workspace import Port, wait_until
 Example = pathlib.Path(__file__).parents[2] / "examples" / "container"
 Build = pathlib.Path(program("proxyd")).parents[1]
 OtherGroup = 4242  # nobody's
+OwnNamespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 # Podman's own files in one directory, and its processes in one namespace, whose end is theirs. A version 2 hierarchy
 # of control groups is mounted where this machine has another one, which crun doesn't know.
@@ -58,7 +59,7 @@ class Container:
     def __init__(self, workspace, *command):
         self.workspace, self.site = workspace, workspace.site("blog")
         self.child = workspace.start(
-            "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc", Setup, "podman",
+            *OwnNamespaces, "sh", "-euc", Setup, "podman",
             workspace.site("podman"), *podman_options(self.site), f"--volume={Example.parent}/no-network:/example:ro",
             "--rootfs", workspace.path / "podman/rootfs", *command)
 
@@ -77,7 +78,7 @@ def can_run_containers(tmp_path_factory):
         pytest.skip("podman is not installed")
     if os.geteuid() != 0:
         pytest.skip("only root may mount what podman needs here")
-    attempt = subprocess.run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc", Setup, "podman",
+    attempt = subprocess.run([*OwnNamespaces, "sh", "-euc", Setup, "podman",
                               tmp_path_factory.mktemp("podman"), "--network=none", "--rootfs",
                               tmp_path_factory.getbasetemp() / "podman0/rootfs", "true"],
                              capture_output=True, text=True, timeout=DeadlineSeconds)
@@ -108,7 +109,8 @@ def test_sockets_of_a_user_namespace_have_the_directorys_group(workspace):
     command = ["unshare", "--user", "--map-root-user", "--net"]
     if subprocess.run([*command, "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine has no user namespaces")
-    workspace.start(*command, program("proxyrun"), "--site", site, "--port", Port, "--", sys.executable, "-m", "http.server", Port)
+    workspace.start(*command, program("proxyrun"), "--site", site, "--port", Port, "--",
+                    sys.executable, "-m", "http.server", Port)
     paths = wait_until(lambda: list(site.glob("[0-9]*.sock")), "a site socket")
     assert [(os.stat(path).st_gid, os.stat(path).st_mode & 0o777) for path in paths] == [(os.stat(site).st_gid, 0o660)]
 

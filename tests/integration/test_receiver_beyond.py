@@ -12,8 +12,7 @@ import socket
 import ssl
 import subprocess
 
-from support import client_hello
-from support.processes import DeadlineSeconds
+from support.processes import DeadlineSeconds, read_if_there
 from support.protocol_servers import make_key
 from support.receiver_suite import Receiver, Source, StandardExercises, start_server, with_servers
 from support.workspace import Port, wait_until
@@ -51,10 +50,10 @@ class Sshd(Receiver):
 
 class Dovecot(Receiver):
     kind, title, package = "imap", "Dovecot (imaps)", "dovecot-imapd"
-    habits = "executes its login processes with an environment of its own: `import_environment` must name the variables; they chroot"
+    habits = "executes its login processes with an environment of its own; they accept in a chroot"
     ports = {"imaps": Port}
     sees_address = False
-    environment = "import_environment = TZ LD_PRELOAD PROXYD_SITE PROXYD_PORTS"
+    restart_words = "HUP"
     log_pattern = r"imap-login: Info: Login: user=<somebody>.* rip={client},.* TLS"
 
     def command(self):
@@ -62,8 +61,21 @@ class Dovecot(Receiver):
         mail = self.workspace.site("mail")
         os.chmod(mail, 0o777)
         configuration = self.write("dovecot.conf", DovecotConfiguration.format(
-            port=Port, own=self.own, certificate=certificate, key=key, mail=mail, environment=self.environment))
+            port=Port, own=self.own, certificate=certificate, key=key, mail=mail))
         return ["/usr/sbin/dovecot", "-F", "-c", configuration]
+
+    def login_processes(self):
+        return {pid for pid in self.pids() if read_if_there(f"/proc/{pid}/comm") == "imap-login\n"}
+
+    def restart(self):
+        self.old = self.login_processes()
+        self.signal(signal.SIGHUP)
+        self.wait_for_line("SIGHUP received - reloading configuration")
+        wait_until(lambda: self.login_processes() - self.old, "new login processes")
+        return self
+
+    def wait_until_settled(self):
+        wait_until(lambda: not self.login_processes() & self.old, "the end of the old login processes")
 
     def serve(self, scheme, source=Source):
         context = ssl.create_default_context(cafile=self.certificate()[0])
@@ -74,10 +86,6 @@ class Dovecot(Receiver):
             _, found = client.fetch("1", "(BODY[TEXT])")
             assert found[0][1] == b"through proxyd\r\n"
         return "", (source, None)
-
-
-class DovecotThatForgets(Dovecot):
-    environment = ""
 
 
 class Exim(Receiver):
@@ -178,13 +186,6 @@ def test_sshd_executes_itself_again_at_hup(workspace):
         assert text.split()[0] == source
 
 
-def test_dovecot_that_keeps_the_variables_to_itself_says_so(workspace):
-    """Its login processes have no library then, and can make nothing of the socket that the master has bound."""
-    with start_server(DovecotThatForgets, workspace) as server:
-        workspace.connect(client_hello.captured(server.host))
-        server.wait_for_line(r"imap-login: Error: net_accept\(\) failed: Operation not supported")
-
-
 SshdConfiguration = """
 Port {port}
 ListenAddress 0.0.0.0
@@ -207,7 +208,6 @@ listen = 0.0.0.0
 ssl = required
 ssl_cert = <{certificate}
 ssl_key = <{key}
-{environment}
 mail_location = maildir:{mail}
 passdb {{
   driver = static

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What servers are made with: Erlang, Boost.Asio, another libc, and Go, which can't be. See support/receiver_suite.py."""
+"""What servers are made with: Erlang, Boost.Asio, Rust, another libc, and Go, which can't work. See
+support/receiver_suite.py."""
 
 import os
 import pathlib
@@ -31,7 +32,8 @@ class Erlang(Receiver):
 
     def command(self):
         beam = self.own / "erlang_server.beam"
-        subprocess.run(["erlc", "-o", self.own, Programs / "erlang_server.erl"], check=True, timeout=4 * DeadlineSeconds)
+        subprocess.run(["erlc", "-o", self.own, Programs / "erlang_server.erl"], check=True,
+                       timeout=4 * DeadlineSeconds)
         assert beam.exists()
         return ["erl", "-noinput", "-pa", self.own, "-eval", f"erlang_server:start({HttpPort}, {self.backend})."]
 
@@ -79,13 +81,13 @@ def test_a_rust_program_serves_its_clients(workspace, request):
     port = free_port("127.0.0.1")
     proxyd = workspace.start_proxyd(listen=[{"address": f"127.0.0.1:{port}", "site": str(workspace.site("rust"))}])
     common = {**os.environ, "SCCACHE_DIR": str(workspace.path / "cache"), "HOME": str(workspace.path)}
-    server = workspace.start(program("proxyrun"), "--site", workspace.site("rust"), "--port", f"{port}=4226", "--trace", "--", "sccache",
-                             env={**common, "SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1"})
+    server = workspace.start(program("proxyrun"), "--site", workspace.site("rust"), "--port", f"{port}=4226", "--trace",
+                             "--", "sccache", env={**common, "SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1"})
     server.wait_for_line("bind to 127.0.0.1:4226 became ")
 
     def ask(*command):
-        return subprocess.run(["sccache", *command], env={**common, "SCCACHE_SERVER_PORT": str(port)}, capture_output=True,
-                              text=True, timeout=DeadlineSeconds)
+        return subprocess.run(["sccache", *command], env={**common, "SCCACHE_SERVER_PORT": str(port)},
+                              capture_output=True, text=True, timeout=DeadlineSeconds)
 
     for _ in range(10):
         result = ask("--show-stats")
@@ -105,9 +107,11 @@ def test_a_go_program_is_refused(workspace, request):
     command = ["gocryptfs", "-version"]
     assert shutil.which(command[0]), "install gocryptfs"
     path = shutil.which(command[0])
-    result = subprocess.run([program("proxyrun"), "--site", workspace.site("go"), "--", *command], capture_output=True, text=True)
+    result = subprocess.run([program("proxyrun"), "--site", workspace.site("go"), "--", *command], capture_output=True,
+                            text=True, timeout=DeadlineSeconds)
     why = f"{path} is a Go program, which calls the kernel without libc, so nothing can be preloaded"
     assert result.returncode != 0 and why in result.stderr, result.stderr
-    result = subprocess.run([program("proxyrun"), "--check", path], capture_output=True, text=True)
+    result = subprocess.run([program("proxyrun"), "--check", path], capture_output=True, text=True,
+                            timeout=DeadlineSeconds)
     assert (result.returncode, result.stderr) == (1, f"proxyrun: {why}\n")
     server_table.state(request.path, Go, "no: nothing can be preloaded; proxyrun says so")

@@ -29,7 +29,7 @@ class Store(Receiver):
         return {}
 
     def run_client(self, *command, **options):
-        """One that can't be told where to connect from; returns what it says, and where proxyd says that it came from."""
+        """One that can't be told where to connect from; returns what it says, and whence it came, by proxyd's log."""
         proxyd = self.workspace.children[0]
         so_far = len(proxyd.access_lines())
         result = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True,
