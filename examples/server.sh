@@ -10,6 +10,7 @@
 # shellcheck source=examples/stage.sh
 . "$here/../stage.sh"
 PATH=$PATH:/usr/sbin:/sbin
+DeadlineSeconds=60
 tls_port='' http_port='' proxyd='' holder=''
 tls_bound=443 http_bound=80 # what the server's own configuration says
 
