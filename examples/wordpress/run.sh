@@ -69,7 +69,6 @@ need apache2=apache2 '/usr/lib/apache2/modules/libphp*.so=libapache2-mod-php' '/
 make_directory wordpress "$name"
 password=$(random_word)
 start_proxyd
-tls_bound=$tls_port http_bound=$http_port # as in ../apache-php
 start_database
 unpack_wordpress
 serve apache.log "$name" apache2 -f "$dir/apache2.conf" -DFOREGROUND
