@@ -10,6 +10,7 @@
 # shellcheck source=examples/stage.sh
 . "$here/../stage.sh"
 PATH=$PATH:/usr/sbin:/sbin
+DeadlineSeconds=60
 tls_port='' http_port='' proxyd='' holder=''
 tls_bound=443 http_bound=80 # what the server's own configuration says
 
@@ -17,7 +18,7 @@ tls_bound=443 http_bound=80 # what the server's own configuration says
 need() {
     local pair missing=()
     [[ -x $build/bin/proxyd && -x $build/bin/proxyrun ]] || fail "there is no $build/bin/proxyd; ./quickstart.sh builds it"
-    for pair in "$@" curl=curl openssl=openssl; do
+    for pair in "$@" curl=curl openssl=openssl ps=procps; do
         compgen -G "${pair%=*}" >/dev/null || command -v "${pair%=*}" >/dev/null || missing+=("${pair#*=}")
     done
     [[ ${#missing[@]} -eq 0 ]] || fail "not everything is installed; as root:" \

@@ -15,8 +15,6 @@ was_restarted() { [[ $(grep -c 'resuming normal operations' "$dir/error.log") -g
 need apache2=apache2 '/usr/lib/apache2/modules/libphp*.so=libapache2-mod-php'
 make_directory apache-php "$name"
 start_proxyd
-# Apache compares the port of a <VirtualHost> with the one that the client came to, so it must be the same.
-tls_bound=$tls_port http_bound=$http_port
 mkdir "$dir/html"
 cp "$here/index.php" "$dir/html/"
 fill apache2.conf
@@ -24,7 +22,7 @@ sed -i "s|@PHP@|$(php_version)|" "$dir/apache2.conf"
 serve apache.log "$name" apache2 -f "$dir/apache2.conf" -DFOREGROUND
 apache=${groups[-1]}
 wait_for "the site sockets" site_sockets "$name" 2
-echo "proxyd listens on 127.0.0.1, ports $tls_port and $http_port. Apache believes that it has the same."
+echo "proxyd listens on 127.0.0.1, ports $tls_port and $http_port. Apache believes that it has 443 and 80."
 echo
 head_row "PHP"
 show_request 127.0.0.11 /

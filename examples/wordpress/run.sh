@@ -14,22 +14,21 @@ debian=/usr/share/wordpress
 
 random_word() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# The server refuses to be root.
-database_user=()
-[[ $EUID -ne 0 ]] || database_user=(--user=mysql)
+# Small, and without the synchronising that a database which is thrown away can do without. It refuses to be root.
+database_options=(--no-defaults --innodb-flush-method=nosync --innodb-log-file-size=4M --innodb-buffer-pool-size=32M)
+[[ $EUID -ne 0 ]] || database_options+=(--user=mysql)
 
 sql() { mariadb --no-defaults --socket "$dir/db/mariadb.sock" --user root --batch --skip-column-names "$@" 2>"$dir/sql.log"; }
 database_answers() { sql -e 'SELECT 1' >/dev/null; }
 
-# Without the synchronising that a database which is thrown away can do without.
 start_database() {
     mkdir "$dir/db" "$dir/db-tmp"
     [[ $EUID -ne 0 ]] || chown mysql "$dir/db" "$dir/db-tmp"
-    mariadb-install-db --no-defaults "${database_user[@]}" --datadir="$dir/db" --tmpdir="$dir/db-tmp" --skip-test-db \
-        --auth-root-authentication-method=normal --innodb-flush-method=nosync >"$dir/install-db.log" 2>&1
+    mariadb-install-db "${database_options[@]}" --datadir="$dir/db" --tmpdir="$dir/db-tmp" --skip-test-db \
+        --auth-root-authentication-method=normal >"$dir/install-db.log" 2>&1
     chmod 711 "$dir/db"
-    start mariadb.log mariadbd --no-defaults "${database_user[@]}" --datadir="$dir/db" --tmpdir="$dir/db-tmp" \
-        --socket="$dir/db/mariadb.sock" --skip-networking --innodb-flush-method=nosync --innodb-buffer-pool-size=32M
+    start mariadb.log mariadbd "${database_options[@]}" --datadir="$dir/db" --tmpdir="$dir/db-tmp" \
+        --socket="$dir/db/mariadb.sock" --skip-networking
     wait_for "MariaDB" database_answers
     sql -e "CREATE DATABASE wordpress; CREATE USER wordpress@localhost IDENTIFIED BY '$password';
             GRANT ALL ON wordpress.* TO wordpress@localhost"
@@ -70,7 +69,6 @@ need apache2=apache2 '/usr/lib/apache2/modules/libphp*.so=libapache2-mod-php' '/
 make_directory wordpress "$name"
 password=$(random_word)
 start_proxyd
-tls_bound=$tls_port http_bound=$http_port # as in ../apache-php
 start_database
 unpack_wordpress
 serve apache.log "$name" apache2 -f "$dir/apache2.conf" -DFOREGROUND

@@ -19,6 +19,7 @@ Examples = pathlib.Path(__file__).parents[2] / "examples"
 Build = pathlib.Path(os.environ["PROXYD_BUILD"])
 SystemUnits = pathlib.Path("/lib/systemd/system")
 
+SecondsMax = 180  # for a whole example on a busy machine; each step in it has 30
 NothingInProxyd = r"A connection is held open now\. Connections open in {}: 1, in proxyd: 0\."
 
 # The server, the clients whose addresses it must have seen, and what else is said.
@@ -66,8 +67,17 @@ def start(workspace, example):
     launcher = launcher_of(example)
     if launcher:
         shutil.chown(temporary, "nobody")
-    return workspace.start(*launcher, Examples / example / "run.sh",
-                           env={**os.environ, "TMPDIR": str(temporary), "HOME": str(temporary)})
+    run = workspace.start(*launcher, Examples / example / "run.sh",
+                          env={**os.environ, "TMPDIR": str(temporary), "HOME": str(temporary)})
+    end = workspace.close_at_end(contextlib.ExitStack())
+    end.callback(run.process.wait, SecondsMax)
+    end.callback(run.process.terminate)  # it ends what it has started
+    return run
+
+
+def wait_for_success(run):
+    assert run.process.wait(SecondsMax) == 0
+    run.wait_for_exit()  # and all output is there
 
 
 @pytest.mark.parametrize("example", Shown)
@@ -75,7 +85,7 @@ def test_an_example_shows_who_the_server_saw(workspace, example):
     server, clients, lines = Shown[example]
     hold_first_ports(workspace)
     run = start(workspace, example)
-    assert run.wait_for_exit() == 0
+    wait_for_success(run)
     output = "\n".join(run.lines)
     rows = re.findall(r"^  (?:http|ssh|a comment|another).* +(127\.[\d.:]+) +(127\.[\d.:]+) +same$", output, re.M)
     assert [row[0].split(":")[0] for row in rows] == clients
@@ -100,7 +110,7 @@ def test_nginx_in_the_background_ends_with_an_example_that_is_interrupted(worksp
 def test_a_service_is_killed_and_no_other_client_notices(workspace):
     hold_first_ports(workspace)
     run = start(workspace, "systemd")
-    assert run.wait_for_exit() == 0
+    wait_for_success(run)
     output = "\n".join(run.lines)
     assert "systemd-analyze verify has nothing to say against the service, its drop-in and its socket unit." in output
     assert re.search(r"^The first client started the service, and got: A page\.$", output, re.M)
