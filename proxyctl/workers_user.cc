@@ -19,7 +19,7 @@ constexpr std::chrono::seconds AnswerTimeMax{2};
 
 std::string user_of_proxyd(const Invocation& invocation) {
     std::string user;
-    auto client = Client::connect_to(invocation.control());
+    auto client = ControlClient::connect_to(invocation.control());
     if (!client) return user;
     client->wait_at_most(AnswerTimeMax);
     (void)client->ask({{"do", "status"}}, [&](const Json& status) {
