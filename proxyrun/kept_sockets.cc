@@ -19,16 +19,24 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 
 namespace proxyd {
 namespace {
 
-constexpr int RoomPatienceMs = 1000;
+using Clock = std::chrono::steady_clock;
+constexpr auto RoomPatience = std::chrono::seconds(10);
 
 pid_t claimant_of(BorrowedFd socket) {
     const auto state = ListenerState::of(socket);
     return state ? state->claimant : 0;
+}
+
+ino_t inode_of(BorrowedFd socket) {
+    struct stat status {};
+    fstat(socket.number(), &status);
+    return status.st_ino;
 }
 
 bool is_same_file(const struct stat& a, const struct stat& b) {
@@ -109,10 +117,11 @@ bool KeptSockets::has_bound() const {
     });
 }
 
-size_t KeptSockets::give_up_unbound() {
-    const auto is_in_use = [](const Kept& kept) {
+size_t KeptSockets::give_up_unbound(const std::set<ino_t>& in_use) {
+    const auto is_in_use = [&](const Kept& kept) {
         return kept.is_of_service_manager || kept.claimant_before == 0 ||
-               claimant_of(kept.socket) != kept.claimant_before;
+               claimant_of(kept.socket) != kept.claimant_before ||
+               in_use.contains(inode_of(kept.socket));
     };
     const auto unbound = std::stable_partition(kept_.begin(), kept_.end(), is_in_use);
     const auto count = static_cast<size_t>(std::distance(unbound, kept_.end()));
@@ -126,10 +135,8 @@ size_t KeptSockets::give_up_unbound() {
 
 std::set<ino_t> KeptSockets::inodes() const {
     std::set<ino_t> inodes;
-    for (const Kept& kept : kept_) {
-        struct stat status;
-        if (fstat(kept.socket.borrow().number(), &status) == 0) inodes.insert(status.st_ino);
-    }
+    for (const Kept& kept : kept_)
+        inodes.insert(inode_of(kept.socket));
     return inodes;
 }
 
@@ -182,18 +189,22 @@ std::vector<UniqueFd> KeptSockets::receivers(uint16_t edge_port,
 
 bool KeptSockets::hand_over(const ReceivedConnection& client, uint16_t edge_port) const {
     const auto senders = receivers(edge_port, family_of(client.connection));
-    std::vector<pollfd> rooms;
-    for (const UniqueFd& sender : senders)
-        rooms.push_back({sender.borrow().number(), POLLOUT, 0});
-    // Twice: at once, and when somebody who was full has got room.
-    for (int turn = 0; turn < 2; turn++) {
+    // proxyd wants the room as well, so it may take several turns to get some.
+    const auto deadline = Clock::now() + RoomPatience;
+    while (true) {
+        std::vector<pollfd> rooms;
         for (const UniqueFd& sender : senders) {
-            if (send_connection(sender, client.connection, client.payload_view())) return true;
+            const auto sent = send_connection(sender, client.connection, client.payload_view());
+            if (sent) return true;
+            if (sent.error() == Errno{EAGAIN})
+                rooms.push_back({sender.borrow().number(), POLLOUT, 0});
         }
-        if (senders.empty()) return false;
-        if (turn == 0 && poll(rooms.data(), rooms.size(), RoomPatienceMs) <= 0) return false;
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        if (rooms.empty() || left <= 0 ||
+            poll(rooms.data(), rooms.size(), static_cast<int>(left)) <= 0)
+            return false;
     }
-    return false;
 }
 
 // Returns how many clients nobody took.

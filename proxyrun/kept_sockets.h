@@ -40,9 +40,10 @@ class KeptSockets {
     void begin_run();
     // Whether this run of the server has bound any of them.
     bool has_bound() const;
-    // Of those that an earlier run has bound and this one has not: takes them out of service.
+    // Takes those out of service that an earlier run has bound and this one has not, and that are
+    // not `in_use`: a process of another PID namespace may have the number of an earlier one.
     // Returns how many.
-    size_t give_up_unbound();
+    size_t give_up_unbound(const std::set<ino_t>& in_use);
 
     // What fstat(2) says of each.
     std::set<ino_t> inodes() const;

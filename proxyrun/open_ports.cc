@@ -15,6 +15,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace proxyd {
@@ -117,12 +118,14 @@ OpenPorts OpenPorts::of(const std::vector<pid_t>& processes, const std::string& 
     return open;
 }
 
-bool have_open(const std::vector<pid_t>& processes, const std::set<ino_t>& sockets) {
-    return std::any_of(processes.begin(), processes.end(), [&](pid_t process) {
+std::set<ino_t> open_among(const std::set<ino_t>& sockets, const std::vector<pid_t>& processes) {
+    std::set<ino_t> found;
+    for (const pid_t process : processes) {
         const std::set<std::string> open = sockets_of(process);
-        return std::any_of(sockets.begin(), sockets.end(),
-                           [&](ino_t inode) { return open.contains(std::to_string(inode)); });
-    });
+        std::copy_if(sockets.begin(), sockets.end(), std::inserter(found, found.end()),
+                     [&](ino_t inode) { return open.contains(std::to_string(inode)); });
+    }
+    return found;
 }
 
 }  // namespace proxyd

@@ -22,7 +22,7 @@ struct OpenPorts {
     static OpenPorts of(const std::vector<pid_t>& processes, const std::string& site_directory);
 };
 
-// Whether any of these processes has one of these sockets open.
-bool have_open(const std::vector<pid_t>& processes, const std::set<ino_t>& sockets);
+// Those of these sockets that any of these processes has open.
+std::set<ino_t> open_among(const std::set<ino_t>& sockets, const std::vector<pid_t>& processes);
 
 }  // namespace proxyd

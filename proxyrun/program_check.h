@@ -19,7 +19,7 @@ struct ProgramVerdict {
     };
     Kind kind;
     std::string text;  // a sentence for the user
-    std::string note;  // what to configure in it; may be ""
+    std::string note;  // what it can't do; may be ""
 };
 
 // The file that `program` means: itself if it holds a slash, else the first in PATH. Nothing if

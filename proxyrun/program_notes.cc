@@ -1,37 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "proxyrun/program_notes.h"
 
-#include <fmt/format.h>
-
-#include <array>
 #include <charconv>
 #include <filesystem>
 #include <string_view>
 
 namespace proxyd {
 namespace {
-
-struct Note {
-    std::string_view program;
-    std::string_view text;
-};
-
-// What each of them does to the environment was seen with strace(1): nginx 1.22, Dovecot 2.3,
-// Postfix 3.7.
-constexpr std::array<Note, 4> Notes = {{
-    {"nginx",
-     "nginx clears the environment at a binary upgrade (SIGUSR2): for that, put \"env LD_PRELOAD; "
-     "env PROXYD_SITE; env PROXYD_PORTS;\" into nginx.conf"},
-    {"dovecot",
-     "dovecot clears the environment of its services: put \"import_environment = "
-     "$import_environment LD_PRELOAD PROXYD_SITE PROXYD_PORTS\" into dovecot.conf"},
-    {"postfix",
-     "postfix clears the environment of its services: add LD_PRELOAD, PROXYD_SITE and PROXYD_PORTS "
-     "to import_environment in main.cf"},
-    {"master",
-     "postfix clears the environment of its services: add LD_PRELOAD, PROXYD_SITE and PROXYD_PORTS "
-     "to import_environment in main.cf"},
-}};
 
 // "php8.2" was built before modules stopped being loaded with RTLD_DEEPBIND, in 8.5. A name without
 // a version says nothing.
@@ -57,9 +32,6 @@ std::string program_note(const std::string& path) {
         return "PHP before 8.5 hides its sockets extension from preloaded libraries: \"php -S\" "
                "and "
                "stream_socket_server() take clients from proxyd, socket_create() does not";
-    for (const Note& note : Notes) {
-        if (note.program == name) return std::string(note.text);
-    }
     return "";
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What to configure in well-known programs that work under libpreload but for something. Used by
-// proxyrun --check.
+// What well-known programs that work under libpreload can't do there. Used by proxyrun --check.
 #pragma once
 
 #include <string>

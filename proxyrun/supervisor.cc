@@ -92,7 +92,7 @@ int Supervisor::run() {
     if (state_ != State::Ended) loop_.run();
     keeper_.reset();
     if (const size_t lost = sockets_.give_up(); lost > 0)
-        say("{} clients were queued for the server and are lost", lost);
+        say("clients that were queued for the server, and are lost: {}", lost);
     return exit_code_;
 }
 
@@ -134,7 +134,8 @@ void Supervisor::on_server_bound() noexcept {
 }
 
 void Supervisor::on_unbound_time() noexcept {
-    if (const size_t count = sockets_.give_up_unbound(); count > 0)
+    const auto in_use = open_among(sockets_.inodes(), descendants_of(getpid()));
+    if (const size_t count = sockets_.give_up_unbound(in_use); count > 0)
         say("the server doesn't bind {} of the ports any more that it had before", count);
 }
 
@@ -182,7 +183,7 @@ void Supervisor::begin_stop() {
 // A server that ends gracefully closes its listeners first, and then takes its time: its neighbours
 // get those who are still queued. As long as it has them open it may take them itself.
 void Supervisor::on_stop_time() noexcept {
-    if (!have_open(descendants_of(getpid()), sockets_.inodes())) {
+    if (open_among(sockets_.inodes(), descendants_of(getpid())).empty()) {
         begin_stop();
         sockets_.hand_on();
     }
@@ -218,7 +219,7 @@ bool Supervisor::has_gone_to_background() {
     for (const pid_t child : children_of(getpid())) {
         std::vector<pid_t> processes = descendants_of(child);
         processes.push_back(child);
-        if (!has_ever_bound_ || have_open(processes, sockets_.inodes())) {
+        if (!has_ever_bound_ || !open_among(sockets_.inodes(), processes).empty()) {
             server_ = child;
             return true;
         }

@@ -468,23 +468,17 @@ def test_a_program_of_another_libc_is_refused(program):
                   "libpreload.so knows these two")
 
 
-@pytest.mark.parametrize("name, note", [
-    ("nginx", "nginx clears the environment at a binary upgrade (SIGUSR2): for that, put \"env LD_PRELOAD; env "
-              "PROXYD_SITE; env PROXYD_PORTS;\" into nginx.conf"),
-    ("dovecot", "dovecot clears the environment of its services: put \"import_environment = $import_environment "
-                "LD_PRELOAD PROXYD_SITE PROXYD_PORTS\" into dovecot.conf"),
-    ("php8.4", "PHP before 8.5 hides its sockets extension from preloaded libraries: \"php -S\" and "
-               "stream_socket_server() take clients from proxyd, socket_create() does not"),
-])
-def test_what_to_configure_in_well_known_programs(program, tmp_path, name, note):
-    path = program().rename(tmp_path / name)
+def test_what_php_cannot_do(program, tmp_path):
+    note = ("PHP before 8.5 hides its sockets extension from preloaded libraries: \"php -S\" and stream_socket_server() "
+            "take clients from proxyd, socket_create() does not")
+    path = program().rename(tmp_path / "php8.4")
     link = tmp_path / "link"
     link.symlink_to(path)
     assert proxyrun("--check", link) == (0, f"{link} will work: dynamically linked\nnote: {note}\n", "")
 
 
 @pytest.mark.parametrize("name", ["php8.5", "php", "php10.1", "php-config"])
-def test_nothing_to_configure(program, tmp_path, name):
+def test_programs_of_which_nothing_is_to_be_said(program, tmp_path, name):
     path = program().rename(tmp_path / name)
     assert proxyrun("--check", path) == (0, f"{path} will work: dynamically linked\n", "")
 

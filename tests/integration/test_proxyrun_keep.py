@@ -256,7 +256,7 @@ def test_it_says_how_many_clients_nobody_takes(workspace):
     clients = [workspace.close_at_end(edge.connect()) for _ in range(3)]
     server.proxyrun.signal(signal.SIGTERM)
     assert server.proxyrun.wait_for_exit() == 5
-    assert complaints(server.proxyrun) == ["proxyrun: 3 clients were queued for the server and are lost"]
+    assert complaints(server.proxyrun) == ["proxyrun: clients that were queued for the server, and are lost: 3"]
     assert [client.recv(1) for client in clients] == [b""] * 3
 
 

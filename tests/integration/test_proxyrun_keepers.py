@@ -106,7 +106,8 @@ def kill_all(pids):
     """SIGKILL for a server, which is stopped before, so that we know exactly whom it had in hand: returns them."""
     in_hand = set()
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     for pid in pids:
         wait_until(lambda: state_of(pid) in ("T", "Z", ""), "a stopped process")
         if state_of(pid) == "T":
@@ -220,8 +221,9 @@ def test_two_instances_share_the_load_and_either_may_stop(workspace, server_type
     sockets = {f"{site}/{Port}.4-any-{port}-0.sock" for port in instances}
     load = start_load(workspace)
     for port in (9001, 9002, 9001):
-        so_far = len(proxyd.access_lines())
-        wait_until(lambda: {line["site"] for line in proxyd.access_lines()[so_far:]} == sockets, "both to get clients")
+        so_far = len(proxyd.lines)
+        wait_until(lambda: all(any(f" site={path} " in line for line in proxyd.lines[so_far:]) for path in sockets),
+                   "both to get clients")
         instances[port].signal(server_type.graceful)
         assert instances[port].wait_for_exit() == 0
         instances[port] = start_instance(port)
