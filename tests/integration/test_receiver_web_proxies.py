@@ -19,8 +19,8 @@ User = "nobody" if os.geteuid() == 0 and IsRootOpen else getpass.getuser()
 
 class Haproxy(Receiver):
     kind, title, package = "haproxy", "HAProxy, master and worker", "haproxy"
-    habits = ("`-W`: a worker binds, its master executes itself again; `tfo defer-accept`; asks for SO_ACCEPTCONN before "
-              "it listens")
+    habits = ("`-W`: a worker binds, its master executes itself again; `tfo defer-accept`; asks for SO_ACCEPTCONN "
+              "before it listens")
     restart_words = "USR2"
     ports = {"https": HttpsPort, "http": HttpPort}
     exit_codes = (143, 0)
@@ -143,7 +143,8 @@ class Squid(Receiver):
 
     def command(self):
         os.chmod(self.own, 0o777)
-        self.write("squid.conf", SquidConfiguration.format(own=self.own, port=HttpPort, backend=Backend(self.workspace)))
+        backend = Backend(self.workspace)
+        self.write("squid.conf", SquidConfiguration.format(own=self.own, port=HttpPort, backend=backend))
         name = f"proxyd{os.getpid()}x{self.instance}"  # of its files in /dev/shm
         return ["squid", "-N", "-n", name, "-f", self.own / "squid.conf"]
 
