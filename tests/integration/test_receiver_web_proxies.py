@@ -4,6 +4,7 @@
 import contextlib
 import getpass
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -145,8 +146,14 @@ class Squid(Receiver):
         os.chmod(self.own, 0o777)
         backend = Backend(self.workspace)
         self.write("squid.conf", SquidConfiguration.format(own=self.own, port=HttpPort, backend=backend))
-        name = f"proxyd{os.getpid()}x{self.instance}"  # of its files in /dev/shm
-        return ["squid", "-N", "-n", name, "-f", self.own / "squid.conf"]
+        self.service = f"proxyd{os.getpid()}x{self.instance}"
+        return ["squid", "-N", "-n", self.service, "-f", self.own / "squid.conf"]
+
+    def end(self):
+        complaints = super().end()
+        for path in pathlib.Path("/dev/shm").glob(f"{self.service}-*"):  # there still, if it had to be killed
+            path.unlink()
+        return complaints
 
 
 @with_servers(Haproxy, HaproxyShards, Hitch, Stunnel, Varnish, Squid)
