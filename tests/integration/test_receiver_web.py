@@ -27,8 +27,8 @@ class Nginx(Receiver):
     def command(self):
         certificate, key = self.certificate()
         self.write("nginx.conf", NginxConfiguration.format(
-            user=NginxUser, own=self.own, certificate=certificate, key=key, options=self.listen_options, https=HttpsPort,
-            http=HttpPort, location=self.location.format(own=self.own)))
+            user=NginxUser, own=self.own, certificate=certificate, key=key, options=self.listen_options,
+            https=HttpsPort, http=HttpPort, location=self.location.format(own=self.own)))
         return ["nginx", "-p", self.own, "-c", "nginx.conf", "-e", "stderr"]
 
     def workers(self):

@@ -4,6 +4,7 @@
 import contextlib
 import getpass
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -19,8 +20,8 @@ User = "nobody" if os.geteuid() == 0 and IsRootOpen else getpass.getuser()
 
 class Haproxy(Receiver):
     kind, title, package = "haproxy", "HAProxy, master and worker", "haproxy"
-    habits = ("`-W`: a worker binds, its master executes itself again; `tfo defer-accept`; asks for SO_ACCEPTCONN before "
-              "it listens")
+    habits = ("`-W`: a worker binds, its master executes itself again; `tfo defer-accept`; asks for SO_ACCEPTCONN "
+              "before it listens")
     restart_words = "USR2"
     ports = {"https": HttpsPort, "http": HttpPort}
     exit_codes = (143, 0)
@@ -143,9 +144,16 @@ class Squid(Receiver):
 
     def command(self):
         os.chmod(self.own, 0o777)
-        self.write("squid.conf", SquidConfiguration.format(own=self.own, port=HttpPort, backend=Backend(self.workspace)))
-        name = f"proxyd{os.getpid()}x{self.instance}"  # of its files in /dev/shm
-        return ["squid", "-N", "-n", name, "-f", self.own / "squid.conf"]
+        backend = Backend(self.workspace)
+        self.write("squid.conf", SquidConfiguration.format(own=self.own, port=HttpPort, backend=backend))
+        self.service = f"proxyd{os.getpid()}x{self.instance}"
+        return ["squid", "-N", "-n", self.service, "-f", self.own / "squid.conf"]
+
+    def end(self):
+        complaints = super().end()
+        for path in pathlib.Path("/dev/shm").glob(f"{self.service}-*"):  # there still, if it had to be killed
+            path.unlink()
+        return complaints
 
 
 @with_servers(Haproxy, HaproxyShards, Hitch, Stunnel, Varnish, Squid)

@@ -167,7 +167,8 @@ class Receiver(Child):
         return [f"{workspace.address}:{port}" for port in cls.ports.values()]
 
     def live_sockets(self):
-        return sorted(path for path in self.site.glob("*.sock") if not path.name.startswith(".") and is_live_socket(path))
+        return sorted(path for path in self.site.glob("*.sock")
+                      if not path.name.startswith(".") and is_live_socket(path))
 
     def live_inodes(self):
         return {os.stat(path).st_ino for path in self.live_sockets()}

@@ -54,7 +54,8 @@ def version_of(package):
 
 def row_of(server_type, result):
     """`server_type` has title, package, habits and restart_words."""
-    return Row(server_type.title, version_of(server_type.package), server_type.habits, server_type.restart_words, result)
+    version = version_of(server_type.package)
+    return Row(server_type.title, version, server_type.habits, server_type.restart_words, result)
 
 
 def rows_directory(build=None):
