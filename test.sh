@@ -52,9 +52,18 @@ to_test=(python3 python3-pytest iproute2 libcap2-bin musl-tools strace procps ut
 to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)
 servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
     python3-aiosmtpd)
+# What goes through the exercises behind proxyd, under libpreload.
+web_servers=(apache2-bin libapache2-mod-php8.2 lighttpd lighttpd-mod-openssl busybox mini-httpd php8.2-cli php8.2-fpm varnish
+    hitch squid stunnel4)
+other_servers=(dovecot-imapd exim4-daemon-light vsftpd postgresql-15 postgresql-client-15 redis-server redis-tools memcached
+    mosquitto mosquitto-clients mariadb-server-core mariadb-client-core erlang-base libboost-dev gocryptfs sccache)
+confinement=(bubblewrap firejail podman crun)
+examples=(apache2 libapache2-mod-php php-mysql mariadb-server wordpress wordpress-theme-twentytwentyone python3-django gunicorn
+    tomcat10-common default-jre-headless)
 to_build_with_clang=(clang libclang-rt-dev)
 
-packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}")
+packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}" "${web_servers[@]}"
+    "${other_servers[@]}" "${confinement[@]}" "${examples[@]}")
 [[ -z $with_clang ]] || packages+=("${to_build_with_clang[@]}")
 packaging/install-missing.sh "${packages[@]}"
 
@@ -100,7 +109,7 @@ for preset in "${presets[@]}"; do
     if build "$preset" --preset "$preset" -DPROXYD_TESTS=ON; then run_tests "$preset"; fi
 done
 if [[ -n $with_clang ]]; then
-    build clang -S . -B build/clang -G Ninja -DCMAKE_BUILD_TYPE=Debug -DPROXYD_WERROR=ON -DPROXYD_FUZZ=ON \
+    build clang -S . -B build/clang -G Ninja -DPROXYD_WERROR=ON -DPROXYD_FUZZ=ON \
         -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ || true
 fi
 

@@ -62,6 +62,13 @@ std::string seconds_text(Clock::duration delay) {
     return fmt::format("{:.1f} s", std::chrono::duration<double>(delay).count());
 }
 
+// Without taking note of it.
+bool has_ended(pid_t child) {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == child;
+}
+
 }  // namespace
 
 Supervisor::Supervisor(EventLoop& loop, KeptSockets& sockets, SupervisorSetup setup)
@@ -190,21 +197,28 @@ void Supervisor::on_stop_time() noexcept {
     if (must_stop_ || ++quit_looks_ < QuitLooksMax) stop_timer_.start(StopInterval);
 }
 
+// A server that has gone into the background and has died at once is an orphan of ours whose end
+// comes together with that of its parent.
 void Supervisor::reap() {
     int status = 0;
+    std::optional<int> server_status, orphan_status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        if (pid == server_ && state_ == State::Running) server_ended(status);
+        if (pid == server_ && state_ == State::Running)
+            server_status = status;
+        else if (exit_code_of(status) != 0)
+            orphan_status = status;
     }
+    if (!server_status) return;
+    if (exit_code_of(*server_status) == 0 && !must_stop_ && has_gone_to_background()) return;
+    const bool has_died_there = exit_code_of(*server_status) == 0 && orphan_status.has_value();
+    server_ended(has_died_there ? *orphan_status : *server_status);
 }
 
 void Supervisor::server_ended(int status) {
     const bool was_told =
         must_stop_ || (was_told_to_quit_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGQUIT);
     if (was_told) return end(exit_code_of(status));
-    if (exit_code_of(status) == 0) {
-        if (has_gone_to_background()) return;
-        return end(0);
-    }
+    if (exit_code_of(status) == 0) return end(0);
     if (!has_ever_bound_ && !sockets_.has_bound()) {
         say("the server {} before it had bound a port, so it is not started again",
             end_text(status));
@@ -219,7 +233,8 @@ bool Supervisor::has_gone_to_background() {
     for (const pid_t child : children_of(getpid())) {
         std::vector<pid_t> processes = descendants_of(child);
         processes.push_back(child);
-        if (!has_ever_bound_ || !open_among(sockets_.inodes(), processes).empty()) {
+        if (!has_ever_bound_ || has_ended(child) ||
+            !open_among(sockets_.inodes(), processes).empty()) {
             server_ = child;
             return true;
         }

@@ -8,8 +8,8 @@ _proxyctl_options() {
     sessions) echo "--limit $common" ;;
     explain) echo "--port --alpn --from --protocol $common" ;;
     events) echo "--count $common" ;;
-    'site add') echo '--owner --group --sites --help' ;;
-    'site list') echo '--sites --json --help' ;;
+    'site add') echo '--owner --group --sites --control --help' ;;
+    'site list') echo '--sites --control --json --help' ;;
     '') echo '--control --json --help --version' ;;
     *) echo "$common" ;;
     esac

@@ -12,12 +12,12 @@ import time
 import pytest
 
 from support.load import Killer, Load, assert_only_those_in_hand_noticed, summary, wait_for_workers
-from support.processes import program, takes_key
+from support.processes import IsSanitized, program, takes_key
 from support.servers import PlainNginx
 
 pytestmark = pytest.mark.skipif(not takes_key("workers"), reason="this proxyd has no workers")
 
-LoadSeconds = 20 if os.environ.get("PROXYD_SOAK") else 6
+LoadSeconds = 20 if os.environ.get("PROXYD_SOAK") else 3 if IsSanitized else 6
 Workers = 2
 # A client that a worker doesn't serve at once waits for the next one, and for the machine if that has other things
 # to do: the longest handshake of TCP, which needs no proxyd, tells how long that may be.

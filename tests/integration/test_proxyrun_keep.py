@@ -17,8 +17,9 @@ import pytest
 
 import preload_support
 from support.notifications import Notifications
+from support.load import state_of
 from support.processes import Child, DeadlineSeconds, program
-from support.workspace import free_port
+from support.workspace import free_port, wait_until
 
 Server = pathlib.Path(preload_support.__file__).parents[1] / "support" / "kept_server.py"
 ServerPort = 8443
@@ -84,6 +85,7 @@ def test_clients_wait_in_it_while_the_server_is_started_again(workspace):
     server = KeptServer(workspace).wait_until_serving()
     edge = workspace.close_at_end(preload_support.Edge(server.site, "127.0.0.1", 0, 443))
     os.kill(server.pid, signal.SIGSTOP)
+    wait_until(lambda: state_of(server.pid) == "T", "a stopped server")  # it would take one of them otherwise
     clients = [edge.connect() for _ in range(3)]
     os.kill(server.pid, signal.SIGKILL)
     server.wait_until_serving()
