@@ -53,6 +53,8 @@ to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelp
 servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
     python3-aiosmtpd)
 # What goes through the exercises behind proxyd, under libpreload.
+language_servers=(python3-django gunicorn uwsgi-core uwsgi-plugin-python3 uvicorn python3-waitress python3-tornado ruby-webrick puma starman
+    openjdk-17-jre-headless libeclipse-jdt-core-java libtomcat10-embed-java libpython3.11-testsuite)
 web_servers=(apache2-bin libapache2-mod-php8.2 lighttpd lighttpd-mod-openssl busybox mini-httpd php8.2-cli php8.2-fpm varnish
     hitch squid stunnel4)
 other_servers=(dovecot-imapd exim4-daemon-light vsftpd postgresql-15 postgresql-client-15 redis-server redis-tools memcached
@@ -62,7 +64,7 @@ examples=(apache2 libapache2-mod-php php-mysql mariadb-server wordpress wordpres
     tomcat10-common default-jre-headless)
 to_build_with_clang=(clang libclang-rt-dev)
 
-packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}" "${web_servers[@]}"
+packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}" "${web_servers[@]}" "${language_servers[@]}"
     "${other_servers[@]}" "${confinement[@]}" "${examples[@]}")
 [[ -z $with_clang ]] || packages+=("${to_build_with_clang[@]}")
 packaging/install-missing.sh "${packages[@]}"
