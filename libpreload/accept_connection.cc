@@ -25,7 +25,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 
 #include <optional>
@@ -55,14 +54,24 @@ bool identify_listener(int fd, Taken& taken) {
     return taken.stand_in.has_value();
 }
 
+// A signal handler that has come with the datagram may have closed the listener before it could be
+// asked (measured: Apache's children do, when they are told to end). TCP loses no client by that.
+bool is_handoff_of_closed_listener(Taken& taken) {
+    const auto description = decode_wire_header(taken.received.payload_view());
+    if (!description || !description->source.has_address()) return false;
+    taken.listener_family = description->source.family();
+    return true;
+}
+
 // Failed: errno is as accept(2) would have it.
 TakeOutcome take_next(int fd, int flags, Taken& taken) {
     const int recvmsg_flags = MSG_ERRQUEUE | ((flags & SOCK_CLOEXEC) != 0 ? MSG_CMSG_CLOEXEC : 0);
     while (true) {
         switch (receive_connection(BorrowedFd(fd), recvmsg_flags, taken.received)) {
             case ReceiveOutcome::Connection:
-                return identify_listener(fd, taken) ? TakeOutcome::Connection
-                                                    : TakeOutcome::NoListener;
+                return identify_listener(fd, taken) || is_handoff_of_closed_listener(taken)
+                           ? TakeOutcome::Connection
+                           : TakeOutcome::NoListener;
             case ReceiveOutcome::ShutDown:
                 if (!recognise_stand_in(fd)) return TakeOutcome::NoListener;
                 errno = EINVAL;
@@ -74,7 +83,7 @@ TakeOutcome take_next(int fd, int flags, Taken& taken) {
                 if (!identify_listener(fd, taken)) return TakeOutcome::NoListener;
                 trace("fd %d: a datagram without a connection was dropped", fd);
                 // Perhaps there was a descriptor in it, and no room for that.
-                note_number(INT_MAX);
+                note_lack_of_numbers();
                 read_number_limit();
                 if (!has_room_for_descriptor(fd)) return TakeOutcome::Failed;
                 break;
@@ -186,6 +195,7 @@ int accept_connection(AcceptCall call, int fd, sockaddr* address, socklen_t* len
         errno = errno_before;
     }
     const int outcome = real_accept(call, fd, address, length, flags);
+    if (outcome < 0 && (errno == EMFILE || errno == ENFILE)) note_lack_of_numbers();
     if (outcome >= 0 || errno != EOPNOTSUPP) return outcome;
     const int reason = is_known_listener(fd) ? 0 : reason_against(fd);
     if (reason == 0) {

@@ -189,6 +189,7 @@ Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
 
 std::optional<int> bind_listener(int fd, const sockaddr* address, socklen_t length) {
     if (!guest_config().is_active) return std::nullopt;
+    if (length > sizeof(sockaddr_storage)) return std::nullopt;  // bind(2) refuses it: EINVAL
     const SocketAddress wanted = SocketAddress::from_kernel(address, length);
     const auto edge_port = guest_config().edge_port_of(wanted.port());
     if (wanted.has_address() && !edge_port)

@@ -17,7 +17,7 @@ namespace {
 constexpr int NumbersMax = 4096;
 constinit std::array<std::atomic<uint64_t>, NumbersMax / 64> known{};
 
-constinit std::atomic<int> last_number{INT_MAX};
+constinit std::atomic<int> highest_number{-1};  // not known yet
 constinit std::atomic<int> number_limit{0};
 
 bool is_in_range(int fd) {
@@ -47,12 +47,19 @@ void forget_listener(int fd) {
 }
 
 bool has_room_for_certain() {
-    return last_number.load(std::memory_order_relaxed) <
-           number_limit.load(std::memory_order_relaxed) / 2;
+    const int highest = highest_number.load(std::memory_order_relaxed);
+    return highest >= 0 && highest < number_limit.load(std::memory_order_relaxed) / 2;
 }
 
 void note_number(int number) {
-    last_number.store(number, std::memory_order_relaxed);
+    int highest = highest_number.load(std::memory_order_relaxed);
+    while (number > highest &&
+           !highest_number.compare_exchange_weak(highest, number, std::memory_order_relaxed)) {
+    }
+}
+
+void note_lack_of_numbers() {
+    note_number(INT_MAX);
 }
 
 void read_number_limit() {

@@ -13,11 +13,12 @@ void forget_listener(int fd);
 
 // Whether a new descriptor is certain to find a number. recvmsg(2) with a full descriptor table
 // loses the connection (the kernel drops what it can't install), where accept(2) leaves it queued.
-// Numbers are given out from below: a last one in the lower half of what is allowed leaves room,
-// unless the program takes the other half between two accepts. Where it isn't certain, accept4(2)
-// is asked.
+// Numbers are given out from below: as long as none in the upper half of what is allowed has come
+// up, there is room, unless the program takes that half for something else. Where it isn't certain,
+// accept4(2) is asked, and for good: a low number that is free again says nothing of the others.
 bool has_room_for_certain();
 void note_number(int number);
+void note_lack_of_numbers();
 // The limit may have changed: setrlimit(2).
 void read_number_limit();
 

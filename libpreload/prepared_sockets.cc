@@ -8,6 +8,8 @@
 #include "libpreload/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 namespace proxyd {
@@ -57,10 +60,15 @@ bool read_file_name(int fd, std::array<char, 108>& name) {
 }
 
 UniqueFd connect_to_keeper(const char* path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (strlen(path) >= sizeof(address.sun_path)) return {};
-    strcpy(address.sun_path, path);
+    const char* const slash = strrchr(path, '/');
+    if (slash == nullptr) return {};
+    std::array<char, PATH_MAX + 1> directory_path{};
+    memcpy(directory_path.data(), path, static_cast<size_t>(slash + 1 - path));
+    const UniqueFd directory =
+        UniqueFd::adopt(open(directory_path.data(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.is_open()) return {};
+    const sockaddr_un address = address_in(
+        directory, std::string_view(path, static_cast<size_t>(slash + 1 - path)), slash + 1);
     UniqueFd keeper = UniqueFd::adopt(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     if (!keeper.is_open()) return keeper;
     const timeval patience{.tv_sec = KeeperSecondsMax, .tv_usec = 0};

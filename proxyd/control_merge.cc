@@ -36,14 +36,21 @@ void add_socket(Json& into, const Json& from) {
     into["queued"] = queued;
 }
 
-void add_port(Json& into, const Json& from) {
+bool has_element(const Json& list, const char* key, const Json& value) {
+    return std::ranges::any_of(list, [&](const Json& element) { return element[key] == value; });
+}
+
+// `is_known_whole`: somebody has looked at the directory, and what he hasn't seen isn't there.
+void add_port(Json& into, const Json& from, bool is_known_whole) {
     const uint64_t waiting = count_field(into, "waiting") + count_field(from, "waiting");
     const uint64_t oldest =
         std::max(count_field(into, "waiting_ms"), count_field(from, "waiting_ms"));
     const std::string taker = text_field(into, "last_taker");
     if (!into.contains("sockets") || !into["sockets"].is_array()) into["sockets"] = Json::array();
     for (const Json& socket : array_field(from, "sockets"))
-        if (socket.is_object() && socket.contains("file"))
+        if (socket.is_object() && socket.contains("file") &&
+            (!is_known_whole || socket.contains("state") ||
+             has_element(into["sockets"], "file", socket["file"])))
             add_socket(element_with(into["sockets"], "file", socket["file"]), socket);
     into["waiting"] = waiting;
     into["waiting_ms"] = oldest;
@@ -55,7 +62,8 @@ void add_site(Json& into, const Json& from) {
     if (!into.contains("ports") || !into["ports"].is_array()) into["ports"] = Json::array();
     for (const Json& port : array_field(from, "ports"))
         if (port.is_object() && port.contains("port"))
-            add_port(element_with(into["ports"], "port", port["port"]), port);
+            add_port(element_with(into["ports"], "port", port["port"]), port,
+                     into.contains("directory"));
     add_missing_fields(into, from);
 }
 

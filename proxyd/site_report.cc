@@ -103,14 +103,18 @@ Json& port_in(std::map<uint16_t, Json>& ports, uint16_t port) {
         .first->second;
 }
 
-Json& socket_in(Json& sockets, std::string_view file_name) {
+// Null: there is none, and none is added.
+Json* socket_in(Json& sockets, std::string_view file_name, bool adds) {
     for (Json& socket : sockets)
-        if (socket["file"] == file_name) return socket;
-    sockets.push_back({{"file", file_name}, {"state", "live"}, {"queued", 0}});
-    return sockets.back();
+        if (socket["file"] == file_name) return &socket;
+    if (!adds) return nullptr;
+    sockets.push_back({{"file", file_name}, {"queued", 0}});
+    return &sockets.back();
 }
 
-void add_site(Json& port, Site& site) {
+// A socket that isn't in the directory any more has a sender until the next client comes, but gets
+// no clients; whether it is there, only who has looked knows.
+void add_site(Json& port, Site& site, bool has_looked) {
     uint64_t oldest = 0;
     for (const sa_family_t family : {sa_family_t{AF_INET}, sa_family_t{AF_INET6}})
         if (const Session* first = site.first_waiting(family))
@@ -118,8 +122,9 @@ void add_site(Json& port, Site& site) {
     port["waiting"] = site.waiting_count();
     port["waiting_ms"] = oldest;
     port["last_taker"] = escaped(site.last_taker());
-    site.for_each_sender([&port](std::string_view file_name, BorrowedFd sender) {
-        socket_in(port["sockets"], escaped(file_name))["queued"] = queued_in(sender);
+    site.for_each_sender([&](std::string_view file_name, BorrowedFd sender) {
+        Json* const socket = socket_in(port["sockets"], escaped(file_name), !has_looked);
+        if (socket != nullptr) (*socket)["queued"] = queued_in(sender);
     });
 }
 
@@ -136,7 +141,7 @@ Json site_report(const std::string& directory, bool looks, bool follows_links,
             port_in(ports, socket.port)["sockets"].push_back(socket_report(socket));
     }
     table.for_each([&](Site& site) {
-        if (site.directory() == directory) add_site(port_in(ports, site.port()), site);
+        if (site.directory() == directory) add_site(port_in(ports, site.port()), site, looks);
     });
     report["ports"] = Json::array();
     for (auto& [number, port] : ports)

@@ -22,6 +22,7 @@ HABITS = [
     ("dup_before_bind",),
     ("dup_listener",),
     ("exec_listener",),
+    ("full_table",),
     ("inherited_options", "before-bind"),
     ("inherited_options", "after-bind"),
     ("inherited_options", "after-listen"),

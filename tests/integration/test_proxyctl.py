@@ -129,6 +129,21 @@ def test_explain(workspace):
         "Nobody listens there now: a client waits, and is rejected if that doesn't change.")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_socket_that_has_been_taken_away_is_not_shown_as_if_it_were_there(workspace, workers):
+    """Its receiver goes on living, and proxyd has a descriptor for it until the next client comes."""
+    inbox = workspace.inbox("blog")
+    start_with_control(workspace, workers=workers, routes={"blog.example.org": str(workspace.site("blog"))})
+    for _ in range(10):
+        workspace.connect(Get)
+        inbox.receive().close()
+    os.unlink(inbox.path)
+    site, = objects(workspace, "sites")
+    assert [port["sockets"] for port in site["ports"]] == [[]]
+    explanation, = objects(workspace, "explain", "blog.example.org", "--port", Port)
+    assert explanation["sockets"] == []
+
+
 def test_sockets_for_a_port_that_nobody_comes_to_are_pointed_out(workspace):
     start_with_control(workspace, routes={"blog.example.org": str(workspace.site("blog"))})
     workspace.inbox("blog", "80.sock")
