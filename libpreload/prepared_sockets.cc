@@ -130,7 +130,12 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof(control);
-    if (recvmsg(keeper_.borrow().number(), &message, MSG_CMSG_CLOEXEC) <= 0) {
+    // With a time limit it is never restarted after a signal (signal(7)).
+    ssize_t answer;
+    do
+        answer = recvmsg(keeper_.borrow().number(), &message, MSG_CMSG_CLOEXEC);
+    while (answer < 0 && errno == EINTR);
+    if (answer <= 0) {
         trace("the keeper at %s doesn't answer: errno %d", guest_config().keeper_path.data(),
               errno);
         return;

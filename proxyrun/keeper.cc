@@ -16,6 +16,8 @@
 namespace proxyd {
 namespace {
 
+constexpr mode_t OwnerOnly = 0600;
+
 constexpr size_t ConversationsMax = 64;
 constexpr int Backlog = 64;
 constexpr std::string_view Granted = "ok";
@@ -48,12 +50,15 @@ Result<void> send_sockets(BorrowedFd receiver, const std::vector<BorrowedFd>& so
     return {};
 }
 
-// Only the owner of the directory may ask, and root: who may receive for the site anyway.
-void give_to_owner_of(BorrowedFd directory, const std::string& file_name) {
+// Who may ask is who may receive for the site anyway, since he may put sockets into its directory.
+void open_to_receivers(BorrowedFd directory, const std::string& file_name) {
     struct stat status;
-    if (geteuid() == 0 && fstat(directory.number(), &status) == 0)
+    if (fstat(directory.number(), &status) != 0) return;
+    if (geteuid() == 0)
         (void)!fchownat(directory.number(), file_name.c_str(), status.st_uid, status.st_gid,
                         AT_SYMLINK_NOFOLLOW);
+    if ((status.st_mode & S_IWGRP) != 0)
+        fchmodat(directory.number(), file_name.c_str(), OwnerOnly | S_IRGRP | S_IWGRP, 0);
 }
 
 }  // namespace
@@ -91,14 +96,13 @@ Result<std::unique_ptr<Keeper>, std::string> Keeper::create(EventLoop& loop, Kep
     const sockaddr_un address = address_in(directory, sockets.path_prefix(), file_name.c_str());
     // What an earlier process of this number has left.
     unlinkat(directory.number(), file_name.c_str(), 0);
-    constexpr mode_t OwnerOnly = 0600;
     if (!listener.is_open() || fchmod(listener.borrow().number(), OwnerOnly) != 0 ||
         bind(listener.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
              sizeof(address)) != 0 ||
         listen(listener.borrow().number(), Backlog) != 0)
         return Unexpected{
             fmt::format("{}{}: {}", sockets.path_prefix(), file_name, strerror(errno))};
-    give_to_owner_of(directory, file_name);
+    open_to_receivers(directory, file_name);
     return std::make_unique<Keeper>(loop, sockets, owner, std::move(listener), file_name);
 }
 

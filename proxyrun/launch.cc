@@ -104,9 +104,9 @@ std::string group_warning(const std::string& site_directory, const std::string& 
         return "";
     return fmt::format(
         "{0}: proxyd's workers run as {1}, who is not in the directory's group {2}, so they can't "
-        "send to the socket: give the directory to a group of theirs (chgrp {1} {0}; chmod g+s "
+        "send to the socket: give the directory to a group of theirs (chgrp {3} {0}; chmod g+s "
         "{0})",
-        site_directory, workers_user, group_name(status.st_gid));
+        site_directory, workers_user, group_name(status.st_gid), group_name(workers->pw_gid));
 }
 
 Result<std::string, std::string> find_library() {

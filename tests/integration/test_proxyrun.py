@@ -309,7 +309,7 @@ def test_a_site_that_is_of_no_group_of_the_workers(workspace):
     words = ["--site", site, "--control", workspace.path / "control.sock", "true"]
     assert proxyrun(*words) == (
         0, "", f"proxyrun: warning: {site}: proxyd's workers run as nobody, who is not in the directory's group root, so "
-               f"they can't send to the socket: give the directory to a group of theirs (chgrp nobody {site}; chmod g+s "
+               f"they can't send to the socket: give the directory to a group of theirs (chgrp nogroup {site}; chmod g+s "
                f"{site})\n")
     shutil.chown(site, group="nogroup")
     assert proxyrun(*words) == (0, "", "")

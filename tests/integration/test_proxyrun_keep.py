@@ -7,6 +7,7 @@ import os
 import pathlib
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,11 +44,11 @@ class Family(Child):
 class KeptServer:
     """The server above under proxyrun --keep, in a site of its own."""
 
-    def __init__(self, workspace, *how, port=ServerPort, site="kept", **options):
+    def __init__(self, workspace, *how, port=ServerPort, site="kept", launcher=(), **options):
         self.site = preload_support.Site(workspace.site(site))
         workspace.close_at_end(self.site)
         self.proxyrun = Family(workspace, program("proxyrun"), "--site", self.site.path, "--port", f"443={port}", "--keep",
-                               "--", sys.executable, "-u", Server, port, *how, **options)
+                               "--", *launcher, sys.executable, "-u", Server, port, *how, **options)
         self.runs = 0
 
     def wait_until_serving(self):
@@ -279,3 +280,16 @@ def test_a_listener_that_the_next_run_does_not_bind_is_given_up(workspace):
     os.kill(int(child.wait_for_line(r"^serving (\d+)$").group(1)), signal.SIGKILL)
     child.wait_for_line("^proxyrun: the server doesn't bind 1 of the ports any more that it had before$")
     assert site.files() == [f"443.4-7f000002-{ServerPort}-0.sock"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a server as somebody else")
+def test_a_server_of_another_user_who_may_receive_for_the_site(workspace):
+    """By the group of its directory; the owner is somebody else."""
+    workspace.path.chmod(0o755)
+    site = workspace.site("kept")
+    shutil.chown(site, "root", "nogroup")
+    site.chmod(0o2770)
+    server = KeptServer(workspace, launcher=["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+    inode = server.wait_until_serving().inode
+    os.kill(server.pid, signal.SIGKILL)
+    assert server.wait_until_serving().inode == inode
