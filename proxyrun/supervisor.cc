@@ -167,7 +167,9 @@ void Supervisor::on_signal() noexcept {
 }
 
 void Supervisor::take_signal(int number, bool is_from_terminal) {
-    if (state_ == State::Running && !is_from_terminal) kill(server_, number);
+    // A server that has gone into the background has left the terminal.
+    const bool has_server_got_it = is_from_terminal && getpgid(server_) == getpgrp();
+    if (state_ == State::Running && !has_server_got_it) kill(server_, number);
     // To some servers it says to end, and to others (Java) to tell what they are doing.
     if (number == SIGQUIT) was_told_to_quit_ = true;
     if (number == SIGQUIT && has_ever_bound_ && !must_stop_) {

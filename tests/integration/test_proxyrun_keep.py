@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import pty
+import re
 import select
 import shutil
 import signal
@@ -19,7 +20,7 @@ import pytest
 import preload_support
 from support.notifications import Notifications
 from support.load import state_of
-from support.processes import Child, DeadlineSeconds, program
+from support.processes import Child, DeadlineSeconds, children_of, program
 from support.workspace import free_port, wait_until
 
 Server = pathlib.Path(preload_support.__file__).parents[1] / "support" / "kept_server.py"
@@ -145,6 +146,7 @@ def test_a_server_may_go_into_the_background(workspace):
     server = KeptServer(workspace, "daemon").wait_until_serving()
     os.kill(server.pid, signal.SIGKILL)
     server.wait_until_serving()
+    wait_until(lambda: children_of(server.proxyrun.pid) == [server.pid], "the end of the server's first process")
     server.proxyrun.signal(signal.SIGUSR1)
     server.proxyrun.wait_for_line(f"^got {signal.SIGUSR1:d}$")
     server.proxyrun.signal(signal.SIGTERM)
@@ -180,6 +182,24 @@ def test_the_terminals_signals_come_once(workspace):
         child.send_signal(signal.SIGUSR1)
         seen += read_until(master, f"got {signal.SIGUSR1:d}\r\n")
         assert seen.count("got 2\r\n") == 1
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(DeadlineSeconds) == 5
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        os.close(master)
+
+
+def test_the_terminals_signals_come_to_a_server_in_the_background(workspace):
+    """It has left the terminal, so it gets them from proxyrun alone."""
+    child, master = on_terminal([program("proxyrun"), "--site", workspace.site("kept"), "--port", f"443={ServerPort}",
+                                 "--keep", "--", sys.executable, "-u", Server, ServerPort, "daemon"])
+    try:
+        server = int(re.search(r"serving (\d+) ", read_until(master, "\r\n")).group(1))
+        wait_until(lambda: children_of(child.pid) == [server], "the end of the server's first process")
+        os.write(master, b"\x03")
+        read_until(master, "got 2\r\n")
         child.send_signal(signal.SIGTERM)
         assert child.wait(DeadlineSeconds) == 5
     finally:

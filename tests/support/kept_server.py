@@ -33,8 +33,10 @@ if "default" not in how:
 listener = socket.create_server(("127.0.0.1", port))
 if "after" in how:
     os._exit(int(how["after"]))
-if "daemon" in how and os.fork() > 0:
-    os._exit(0)
+if "daemon" in how:
+    if os.fork() > 0:
+        os._exit(0)
+    os.setsid()
 said("serving", os.getpid(), os.fstat(listener.fileno()).st_ino)
 while "deaf" in how:
     signal.pause()
