@@ -57,7 +57,7 @@ language_servers=(python3-django gunicorn uwsgi-core uwsgi-plugin-python3 uvicor
     openjdk-17-jre-headless libeclipse-jdt-core-java libtomcat10-embed-java libpython3.11-testsuite)
 web_servers=(apache2-bin libapache2-mod-php8.2 lighttpd lighttpd-mod-openssl busybox mini-httpd php8.2-cli php8.2-fpm varnish
     hitch squid stunnel4)
-other_servers=(dovecot-imapd exim4-daemon-light vsftpd postgresql-15 postgresql-client-15 redis-server redis-tools memcached
+other_servers=(dovecot-imapd vsftpd postgresql-15 postgresql-client-15 redis-server redis-tools memcached
     mosquitto mosquitto-clients mariadb-server-core mariadb-client-core erlang-base libboost-dev gocryptfs sccache)
 confinement=(bubblewrap firejail podman crun)
 examples=(apache2 libapache2-mod-php php-mysql mariadb-server wordpress wordpress-theme-twentytwentyone python3-django gunicorn

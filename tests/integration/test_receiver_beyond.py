@@ -5,9 +5,7 @@ import getpass
 import imaplib
 import os
 import pathlib
-import shutil
 import signal
-import smtplib
 import socket
 import ssl
 import subprocess
@@ -88,35 +86,6 @@ class Dovecot(Receiver):
         return "", (source, None)
 
 
-class Exim(Receiver):
-    kind, title, package = "smtp", "Exim (smtps)", "exim4-daemon-light"
-    habits = "is set-user-ID root, and gives up its privileges between listen and accept"
-    ports = {"smtps": Port}
-    sees_address = False
-    log_pattern = r"<= a@example\.org H=.* \[{client}\].* P=esmtps "
-
-    def command(self):
-        for name in ("spool", "log"):
-            (self.own / name).mkdir()
-            if os.geteuid() == 0:
-                shutil.chown(self.own / name, "Debian-exim", "Debian-exim")
-        certificate, key = self.certificate()
-        configuration = self.write("exim.conf", EximConfiguration.format(port=Port, own=self.own,
-                                                                         certificate=certificate, key=key))
-        return ["/usr/sbin/exim4", "-C", configuration, "-bdf"]
-
-    def log_files(self):
-        return sorted((self.own / "log").glob("*"))
-
-    def serve(self, scheme, source=Source):
-        context = ssl.create_default_context(cafile=self.certificate()[0])
-        with PinnedSmtp(self.workspace.address, self.host, source, context) as client:
-            client.sendmail("a@example.org", ["b@example.org"], "Subject: a mail\r\n\r\nthrough proxyd\r\n")
-        queued = wait_until(lambda: list((self.own / "spool/input").rglob("*-D")), "a mail in the queue")
-        assert any("through proxyd" in path.read_text() for path in queued)
-        return "", (source, None)
-
-
 class PinnedImap(imaplib.IMAP4_SSL):
     """To proxyd's address, under the server's name."""
 
@@ -128,17 +97,6 @@ class PinnedImap(imaplib.IMAP4_SSL):
         address, name, source = self.pinned
         connection = socket.create_connection((address, Port), timeout, source_address=(source, 0))
         return self.ssl_context.wrap_socket(connection, server_hostname=name)
-
-
-class PinnedSmtp(smtplib.SMTP_SSL):
-    def __init__(self, address, name, source, context):
-        self.pinned = address, source
-        super().__init__(name, Port, local_hostname="client.example.org", context=context, timeout=DeadlineSeconds)
-
-    def _get_socket(self, host, port, timeout):
-        address, source = self.pinned
-        connection = socket.create_connection((address, port), timeout, source_address=(source, 0))
-        return self.context.wrap_socket(connection, server_hostname=host)
 
 
 class Vsftpd(Receiver):
@@ -173,7 +131,7 @@ class Vsftpd(Receiver):
         return "", (source, None)
 
 
-@with_servers(Sshd, Dovecot, Exim, Vsftpd)
+@with_servers(Sshd, Dovecot, Vsftpd)
 class TestOtherServers(StandardExercises):
     pass
 
@@ -232,24 +190,6 @@ service stats {{
 }}
 """
 
-EximConfiguration = """
-primary_hostname = mail.example.org
-spool_directory = {own}/spool
-log_file_path = {own}/log/%slog
-pid_file_path = {own}/exim.pid
-daemon_smtp_ports = {port}
-tls_on_connect_ports = {port}
-local_interfaces = 0.0.0.0
-tls_certificate = {certificate}
-tls_privatekey = {key}
-queue_only
-smtp_accept_max = 0
-keep_environment =
-acl_smtp_rcpt = acl_everybody
-begin acl
-acl_everybody:
-  accept
-"""
 
 VsftpdConfiguration = """
 listen=YES
