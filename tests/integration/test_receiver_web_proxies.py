@@ -210,6 +210,9 @@ sub vcl_synth {
 }
 """
 SquidConfiguration = """
+# Or it asks name servers for its own name, for half a minute where there are none.
+visible_hostname squid.example.org
+dns_nameservers 127.0.0.1
 http_port {port} accel defaultsite=squid.example.org
 cache_peer {backend.address} parent {backend.port} 0 originserver no-query no-digest
 http_access allow all
