@@ -4,6 +4,7 @@
 #include "base/handoff/port_pair.h"
 #include "base/posix/unique_fd.h"
 #include "proxyrun/open_ports.h"
+#include "proxyrun/program_check.h"
 #include "proxyrun/server_process.h"
 
 #include <fmt/format.h>
@@ -12,6 +13,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 namespace proxyd {
 namespace {
@@ -41,18 +44,40 @@ void watch(pid_t server, const std::string& site_directory, const std::vector<st
     }
 }
 
+// With the library in it, the process would have a site socket there.
+std::string lost_library_hint(uint16_t port, pid_t process) {
+    const std::string what =
+        fmt::format("the server has opened port {} itself, without the library: ", port);
+    std::error_code error;
+    const std::string program =
+        std::filesystem::read_symlink(fmt::format("/proc/{}/exe", process), error).string();
+    const ProgramVerdict verdict = check_program(program);
+    if (verdict.kind == ProgramVerdict::Kind::CannotWork) return what + verdict.text;
+    return what +
+           "something between proxyrun and the server has taken the environment away (env -i, "
+           "sudo...): put proxyrun behind that, right before the server's own command";
+}
+
 }  // namespace
 
-std::string port_hint(const std::set<uint16_t>& listening, const std::vector<std::string>& pairs) {
+std::string port_hint(const std::map<uint16_t, pid_t>& listening,
+                      const std::vector<std::string>& pairs) {
     std::vector<uint16_t> wanted;
     for (const std::string& text : pairs) {
-        if (const auto pair = PortPair::parse(text)) wanted.push_back(pair->server);
+        const auto pair = PortPair::parse(text);
+        if (!pair) continue;
+        if (const auto open = listening.find(pair->server); open != listening.end())
+            return lost_library_hint(open->first, open->second);
+        wanted.push_back(pair->server);
     }
+    std::vector<uint16_t> others;
+    for (const auto& [port, process] : listening)
+        others.push_back(port);
     const uint16_t edge = pairs.empty() ? 443 : PortPair::parse(pairs.front())->edge;
     return fmt::format(
         "the server listens on port {} itself, where proxyd's clients don't come, and on none of "
         "{}: start it with --port {}={}",
-        fmt::join(listening, " and "), fmt::join(wanted, ", "), edge, *listening.begin());
+        fmt::join(others, " and "), fmt::join(wanted, ", "), edge, others.front());
 }
 
 void watch_for_port_hint(const std::string& site_directory, const std::vector<std::string>& pairs) {
