@@ -4,6 +4,7 @@
 #include "proxyrun/program_check.h"
 
 #include <errno.h>
+#include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -39,6 +40,12 @@ std::string typed_proxyctl() {
 
 std::string_view as_root() {
     return geteuid() == 0 ? "" : "as root: ";
+}
+
+std::string port_advice(const std::set<uint16_t>& edges, uint16_t server) {
+    if (edges.contains(443) && edges.contains(80))
+        return fmt::format("--port 443={0} if it speaks TLS, else --port 80={0}", server);
+    return fmt::format("--port {}={}", edges.contains(443) ? 443 : *edges.begin(), server);
 }
 
 std::string name_of_user(unsigned user) {

@@ -4,6 +4,8 @@
 // checks sites and programs.
 #pragma once
 
+#include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,9 @@ std::string typed_proxyctl();
 
 // "as root: " for those who are not.
 std::string_view as_root();
+
+// The option for a server that binds port `server`, whose clients come to one of `edges`.
+std::string port_advice(const std::set<uint16_t>& edges, uint16_t server);
 
 std::string name_of_user(unsigned user);
 std::string name_of_group(unsigned group);

@@ -136,6 +136,7 @@ int run(const LaunchOptions& options, const std::string& program) {
     if (!sockets) return complain(ExitCode::SystemRefused, sockets.error());
     const RunningProxyd proxyd = RunningProxyd::ask(options.control);
     say("warning", group_warning(*site, proxyd.user));
+    say("warning", proxyd.edge_warning(*site, options.ports));
     const std::vector<std::string> ports = ports_of(options, proxyd, *site, *sockets);
     if (!options.takes_over) say("note", live_neighbour_note(*site, ports));
     set_environment(options, *site, *library, ports);

@@ -246,6 +246,10 @@ def test_without_ports_a_running_proxyd_is_asked_for_its_listeners(workspace):
     wanted = ",".join(map(str, sorted({80, 443, ports[0], ports[1]})))
     assert ports_of_server("--site", own, *control) == wanted
     assert ports_of_server("--site", own, *control, "--port", ports[3]) == str(ports[3])
+    first, second = sorted(ports[:2])
+    assert proxyrun("--site", own, *control, "--port", f"{ports[3]}=8080", "true")[2] == (
+        f"proxyrun: warning: --port {ports[3]}=8080: proxyd doesn't listen on port {ports[3]} for this site, but on {first} "
+        f"and {second}: for a server that binds 8080 it is --port {first}=8080\n")
 
 
 def test_a_control_socket_that_does_not_answer_is_none(site, workspace):
