@@ -90,8 +90,10 @@ std::string absence_problem(const std::string& site, const std::string& path,
         is_site_name(site) && is_directory(site)
             ? fmt::format("; the directory here is --site ./{}", shell_word(site))
             : "";
-    return fmt::format("{}: there is no such site directory: make it ({}){}", path,
-                       how_to_make(path, control_socket), here);
+    const std::string command = how_to_make(path, control_socket);
+    const bool has_owner = geteuid() == 0 && command.find(" --owner ") != command.npos;
+    return fmt::format("{}: there is no such site directory: make it ({}){}{}", path, command,
+                       has_owner ? "; --owner is who will start the server" : "", here);
 }
 
 }  // namespace

@@ -88,6 +88,11 @@ std::string go_between_problem(const std::string& path) {
             "{} starts a service in an environment of its own: put proxyrun before the server's "
             "own command",
             name);
+    if (name == "docker" || name == "podman")
+        return fmt::format(
+            "{} has the server started in a container: give that the site's directory, and put "
+            "proxyrun before the server's own command in there",
+            name);
     return "";
 }
 

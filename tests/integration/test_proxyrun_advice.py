@@ -47,11 +47,14 @@ def nobody_asks(tmp_path):
 # Sites.
 
 
+WhoseItIs = "; --owner is who will start the server" if os.geteuid() == 0 else ""
+
+
 def test_a_site_that_is_not_there(tmp_path, nobody_asks):
     path = tmp_path / "blog"
     command = f"{Proxyctl} site add blog --owner {Me} --sites {tmp_path} --control {nobody_asks[1]}"
     start = [Proxyrun, "--site", path, *nobody_asks, "true"]
-    assert run(*start) == (1, "", f"proxyrun: {path}: there is no such site directory: make it ({command})\n")
+    assert run(*start) == (1, "", f"proxyrun: {path}: there is no such site directory: make it ({command}){WhoseItIs}\n")
     type_in(command)
     assert run(*start) == (0, "", "")
 
@@ -69,7 +72,7 @@ def test_a_relative_path_and_a_name_that_proxyctl_does_not_take(tmp_path):
 def test_a_name_is_made_below_run(workspace):
     """In a /run of its own, with the programs in PATH."""
     command = "mkdir -p /run/proxyd/sites && proxyctl site add no-such-site --owner root"
-    complaint = f"proxyrun: /run/proxyd/sites/no-such-site: there is no such site directory: make it ({command})"
+    complaint = f"proxyrun: /run/proxyd/sites/no-such-site: there is no such site directory: make it ({command}){WhoseItIs}"
     script = ("mount -t tmpfs none /run; proxyrun --site no-such-site true; echo $? >&2; "
               f"({command}) >/run/said; proxyrun --site no-such-site true")
     environment = {**os.environ, "PATH": f"{os.path.dirname(Proxyrun)}:{os.environ['PATH']}"}
@@ -217,6 +220,8 @@ def test_programs_that_are_known_and_not_here(tmp_path):
     texts = {"doas": f"takes the environment away that the library needs: put it first, doas -u USER {Proxyrun} ... -- COMMAND",
              "pkexec": "takes the environment away that the library needs: put it first, pkexec --user USER "
                        f"{Proxyrun} ... -- COMMAND",
+             "docker": "has the server started in a container: give that the site's directory, and put proxyrun before the "
+                       "server's own command in there",
              "systemctl": "starts a service in an environment of its own: put proxyrun before the server's own command"}
     for name, text in texts.items():
         shutil.copy("/bin/true", tmp_path / name)
