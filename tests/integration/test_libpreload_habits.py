@@ -36,6 +36,7 @@ HABITS = [
     ("multiplex",),
     ("odd_calls",),
     ("pass_listener",),
+    ("pending_cancel",),
     ("poll_loop",),
     ("poll_loop", "epoll"),
     ("prefork",),
