@@ -127,6 +127,12 @@ int become_server(const ServerCommand& command, const std::string& site,
                     fmt::format("{}: {}", command.program, strerror(errno)));
 }
 
+void warn_of_site(const LaunchOptions& options, const std::string& site,
+                  const RunningProxyd& proxyd) {
+    say("warning", group_warning(site, proxyd.user));
+    say("warning", proxyd.edge_warning(site, options.ports));
+}
+
 int run(const LaunchOptions& options, const std::string& program) {
     const auto site = usable_site(options.site, options.control);
     if (!site) return complain(ExitCode::SystemRefused, site.error());
@@ -135,8 +141,7 @@ int run(const LaunchOptions& options, const std::string& program) {
     auto sockets = adopt_service_sockets(*site);
     if (!sockets) return complain(ExitCode::SystemRefused, sockets.error());
     const RunningProxyd proxyd = RunningProxyd::ask(options.control);
-    say("warning", group_warning(*site, proxyd.user));
-    say("warning", proxyd.edge_warning(*site, options.ports));
+    warn_of_site(options, *site, proxyd);
     const std::vector<std::string> ports = ports_of(options, proxyd, *site, *sockets);
     if (!options.takes_over) say("note", live_neighbour_note(*site, ports));
     set_environment(options, *site, *library, ports);
@@ -150,7 +155,7 @@ int check_site(const LaunchOptions& options) {
     if (options.site.empty()) return ExitCode::Fine;
     const auto site = usable_site(options.site, options.control);
     if (!site) return complain(ExitCode::SystemRefused, site.error());
-    say("warning", group_warning(*site, RunningProxyd::ask(options.control).user));
+    warn_of_site(options, *site, RunningProxyd::ask(options.control));
     return ExitCode::Fine;
 }
 

@@ -90,8 +90,8 @@ std::string go_between_problem(const std::string& path) {
             name);
     if (name == "docker" || name == "podman")
         return fmt::format(
-            "{} has the server started in a container: give that the site's directory, and put "
-            "proxyrun before the server's own command in there",
+            "{} has the server started in a container, which needs the site's directory, "
+            "libpreload.so and its variables: see libpreload(7)",
             name);
     return "";
 }

@@ -220,8 +220,8 @@ def test_programs_that_are_known_and_not_here(tmp_path):
     texts = {"doas": f"takes the environment away that the library needs: put it first, doas -u USER {Proxyrun} ... -- COMMAND",
              "pkexec": "takes the environment away that the library needs: put it first, pkexec --user USER "
                        f"{Proxyrun} ... -- COMMAND",
-             "docker": "has the server started in a container: give that the site's directory, and put proxyrun before the "
-                       "server's own command in there",
+             "docker": "has the server started in a container, which needs the site's directory, libpreload.so and its "
+                       "variables: see libpreload(7)",
              "systemctl": "starts a service in an environment of its own: put proxyrun before the server's own command"}
     for name, text in texts.items():
         shutil.copy("/bin/true", tmp_path / name)
