@@ -105,7 +105,12 @@ Result<std::string, std::string> usable_site(const std::string& site,
     struct stat status;
     if (stat(path.c_str(), &status) != 0) {
         if (errno == ENOENT) return Unexpected{absence_problem(site, path, control_socket)};
-        return Unexpected{fmt::format("{}: {}", path, strerror(errno))};
+        const int reason = errno;
+        return Unexpected{fmt::format(
+            "{}: {}{}", path, strerror(reason),
+            reason == EACCES ? fmt::format(": a directory above keeps {} out (namei -l {})",
+                                           name_of_user(geteuid()), shell_word(path))
+                             : "")};
     }
     if (!S_ISDIR(status.st_mode)) return Unexpected{path + " is no directory"};
     // As bind(2) in the server will be asked: access(2) would ask for the real user.

@@ -123,6 +123,19 @@ def test_a_site_that_the_user_may_not_write_to(site):
 
 
 @needs_root
+def test_a_site_below_a_directory_that_is_closed(site):
+    """As nobody without the capability that passes through all."""
+    site.parent.chmod(0o700)
+    start = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", Proxyrun, "--site", site, "true"]
+    code, _, complaint = run(*start)
+    if code in (126, 127):
+        pytest.skip("the build itself lies where nobody else may go")
+    assert (code, complaint) == (
+        1, f"proxyrun: {site}: Permission denied: a directory above keeps nobody out (namei -l {site})\n")
+    assert f"drwx------ root root {site.parent.name}\n" in type_in(f"namei -l {site}")
+
+
+@needs_root
 def test_a_site_that_keeps_its_owner_out(site):
     command = f"chmod u+rwx {site}"
     os.chown(site, 65534, 65534)
