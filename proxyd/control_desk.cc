@@ -2,7 +2,7 @@
 #include "proxyd/control_desk.h"
 
 #include "base/daemon/log.h"
-#include "proxyd/socket_file.h"
+#include "base/daemon/socket_file.h"
 
 #include <fmt/format.h>
 
