@@ -7,6 +7,7 @@
 #include "proxyd/descriptor_room.h"
 #include "proxyd/generation.h"
 #include "proxyd/inherited_sockets.h"
+#include "proxyd/sandbox.h"
 #include "proxyd/site_warnings.h"
 #include "proxyd/supervisor.h"
 #include "proxyd/upgrade.h"
@@ -74,11 +75,11 @@ int fail_at_places(ExitCode code, const Problems& problems) {
 int check(const Configuration& configuration) {
     Problems problems;
     // Who checks as somebody else than root need not be the one who starts it.
-    const auto user = find_worker_user(configuration.user);
+    const auto user = find_worker_user(configuration.daemon.user);
     const bool is_user_known = user && geteuid() == 0;
-    const bool is_user_wrong = !is_known_user(configuration.user);
+    const bool is_user_wrong = !is_known_user(configuration.daemon.user);
     if (is_user_wrong || (!user && geteuid() == 0))
-        problems.push_back(fmt::format("{}: {}", configuration.user_place, user.error()));
+        problems.push_back(fmt::format("{}: {}", configuration.daemon.user_place, user.error()));
     add_sites_problem(configuration, problems);
     if (!problems.empty())
         return fail_at_places(is_user_wrong ? WrongUse : SystemRefused, problems);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // What the supervisor tells of itself and its workers, when it is asked and at the end.
+#include "base/daemon/confinement/landlock.h"
 #include "base/daemon/log.h"
-#include "proxyd/sandbox.h"
 #include "proxyd/supervisor.h"
 
 namespace proxyd {
@@ -62,7 +62,7 @@ StatusReport Supervisor::status_report() {
 }
 
 void Supervisor::log_summary() {
-    remove_metrics_socket(current_->configuration.metrics);
+    remove_metrics_socket(current_->configuration.daemon.metrics);
     const StatisticsSnapshot counted = workers_.statistics().snapshot();
     log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
                counted.accepted, counted.sessions(Verdict::HandedOver),
