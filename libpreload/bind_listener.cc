@@ -13,7 +13,9 @@
 #include "libpreload/known_listeners.h"
 #include "libpreload/prepared_sockets.h"
 #include "libpreload/process_descriptors.h"
+#include "libpreload/readable_memory.h"
 #include "libpreload/real_calls.h"
+#include "libpreload/signal_driven_io.h"
 #include "libpreload/site_directory.h"
 #include "libpreload/stand_in.h"
 #include "libpreload/trace.h"
@@ -22,6 +24,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 namespace proxyd {
@@ -50,6 +53,18 @@ bool is_fresh_tcp_socket(int fd, sa_family_t family) {
     auto* const generic = reinterpret_cast<sockaddr*>(&storage);
     return real.getsockname(fd, generic, &length) == 0 &&
            SocketAddress::from_kernel(generic, length).port() == 0;
+}
+
+// For an IPv4 socket the kernel takes AF_UNSPEC with 0.0.0.0 for AF_INET, as of old (ip(7) doesn't
+// tell; measured).
+SocketAddress address_to_bind(const sockaddr* address, socklen_t length) {
+    SocketAddress wanted = SocketAddress::from_kernel(address, length);
+    if (wanted.has_address() || length < sizeof(sockaddr_in) || address->sa_family != AF_UNSPEC)
+        return wanted;
+    sockaddr_in ipv4;
+    memcpy(&ipv4, address, sizeof(ipv4));
+    if (ipv4.sin_addr.s_addr != htonl(INADDR_ANY)) return wanted;
+    return SocketAddress::from_ipv4(ipv4.sin_addr, ntohs(ipv4.sin_port));
 }
 
 // An IPv6 address that is neither :: nor v4-mapped makes the kernel set IPV6_V6ONLY (measured).
@@ -221,8 +236,10 @@ Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
 
 std::optional<int> bind_listener(int fd, const sockaddr* address, socklen_t length) {
     if (!guest_config().is_active) return std::nullopt;
-    if (length > sizeof(sockaddr_storage)) return std::nullopt;  // bind(2) refuses it: EINVAL
-    const SocketAddress wanted = SocketAddress::from_kernel(address, length);
+    // bind(2) refuses these: EINVAL, EFAULT.
+    if (length == 0 || length > sizeof(sockaddr_storage) || !is_readable(address, length))
+        return std::nullopt;
+    const SocketAddress wanted = address_to_bind(address, length);
     const auto edge_port = guest_config().edge_port_of(wanted.port());
     if (wanted.has_address() && !edge_port)
         trace(
@@ -236,6 +253,7 @@ std::optional<int> bind_listener(int fd, const sockaddr* address, socklen_t leng
     if (!is_ours) return std::nullopt;
 
     InstanceLabel label{.address = wanted, .is_ipv6_only = meets_ipv6_only(fd, wanted)};
+    const SignalDrivenIo signal_driven_io = SignalDrivenIo::of(fd);
     const auto outcome = take_place(fd, *edge_port, label);
 
     SocketAddress::Text text{};
@@ -246,6 +264,7 @@ std::optional<int> bind_listener(int fd, const sockaddr* address, socklen_t leng
               text.data(), outcome.error().number, guest_config().site_prefix_bytes.data(), errno);
         return -1;
     }
+    signal_driven_io.restore(fd);
     errno = saved_errno;
     trace("fd %d: bind to %s became index %u for port %u in %s", fd, text.data(), label.index,
           *edge_port, guest_config().site_prefix_bytes.data());

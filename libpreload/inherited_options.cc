@@ -49,6 +49,7 @@ constexpr std::array IntOptions = {
     // libpreload uses these two itself (stand_in.h).
     IntOption{SOL_SOCKET, SO_TIMESTAMP, true},
     IntOption{SOL_SOCKET, SO_TIMESTAMPNS, true},
+    IntOption{SOL_SOCKET, SO_ZEROCOPY, true},
     IntOption{IPPROTO_TCP, TCP_NODELAY, true},
     IntOption{IPPROTO_TCP, TCP_CORK, true},
     IntOption{IPPROTO_TCP, TCP_KEEPIDLE, true},

@@ -68,6 +68,7 @@ bool may_be_misanswered(int option, const void* value, socklen_t length) {
         case SO_ACCEPTCONN:
         case SO_PROTOCOL:
         case SO_REUSEPORT:
+        case SO_ZEROCOPY:
             return answer == 0;
         case SO_TIMESTAMP:
         case SO_TIMESTAMPNS:

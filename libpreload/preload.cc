@@ -34,6 +34,7 @@
 #include "libpreload/trace.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <optional>
@@ -48,6 +49,19 @@ namespace {
     if (config.is_active) CarriedEnvironment::remember();
     if (config.problem != nullptr) trace("not active: %s", config.problem);
 }
+
+// None of the functions here but accept is a cancellation point (pthreads(7)); open(2), close(2)
+// and others that they take to do their work are.
+class Uncancelled {
+  public:
+    Uncancelled() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+    ~Uncancelled() { pthread_setcancelstate(before_, nullptr); }
+    Uncancelled(const Uncancelled&) = delete;
+    Uncancelled& operator=(const Uncancelled&) = delete;
+
+  private:
+    int before_ = PTHREAD_CANCEL_ENABLE;
+};
 
 // The stand-in that has just refused a call, or nothing. errno becomes what it was before the call,
 // for the answer that takes the refusal's place.
@@ -67,6 +81,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
+    const Uncancelled uncancelled;
     const auto outcome = bind_listener(fd, address, length);
     return outcome ? *outcome : real.bind(fd, address, length);
 }
@@ -127,9 +142,11 @@ int getsockopt(int fd, int level, int option, void* value, socklen_t* length) no
         const auto stand_in = recognise_stand_in(fd);
         if (!stand_in) return outcome;
         *length = room;
+        const Uncancelled uncancelled;
         return ask_listener(*stand_in, level, option, value, length);
     }
     const auto stand_in = refusing_stand_in(fd, outcome, errno_before);
+    const Uncancelled uncancelled;
     return stand_in ? ask_listener(*stand_in, level, option, value, length) : outcome;
 }
 
@@ -137,6 +154,7 @@ int setsockopt(int fd, int level, int option, const void* value, socklen_t lengt
     const int errno_before = errno;
     // Where the listener's state lies: the program must not overwrite it.
     if (is_reserved_option(level, option)) {
+        const Uncancelled uncancelled;
         if (const auto stand_in = recognise_stand_in(fd))
             return set_on_listener(*stand_in, level, option, value, length);
     }
@@ -148,6 +166,7 @@ int setsockopt(int fd, int level, int option, const void* value, socklen_t lengt
         return outcome;
     }
     const auto stand_in = refusing_stand_in(fd, outcome, errno_before);
+    const Uncancelled uncancelled;
     return stand_in ? set_on_listener(*stand_in, level, option, value, length) : outcome;
 }
 

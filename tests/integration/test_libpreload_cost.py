@@ -58,3 +58,11 @@ def test_an_ipv4_client_of_an_ipv6_listener_costs_the_mark_too(tmp_path, name, c
     lines, traced = run(tmp_path, "::", [name], "127.0.0.1")
     assert traced == [[*calls, "setsockopt"]] * 3
     assert lines.count("allocations: 0, locks: 0") == 3
+
+
+# The real call, whose answer to a full table is EMFILE, comes back beside what sets O_NONBLOCK. No
+# system call does two of the four things: sees to a free number, takes, asks for TCP, sets a flag.
+def test_accept4_costs_one_more_once_half_of_the_descriptor_numbers_are_used(tmp_path):
+    lines, traced = run(tmp_path, "127.0.0.1", ["accept4", "crowded"])
+    assert traced == [NON_BLOCKING, *[["accept4", *NON_BLOCKING]] * 2]
+    assert lines.count("allocations: 0, locks: 0") == 3

@@ -14,6 +14,7 @@ HABITS = [
     ("accept4_flags",),
     ("accept_arguments",),
     ("accept_timeout",),
+    ("bad_addresses",),
     ("bind_twice",),
     ("blocking_accept",),
     ("close_all",),
@@ -35,12 +36,14 @@ HABITS = [
     ("multiplex",),
     ("odd_calls",),
     ("pass_listener",),
+    ("pending_cancel",),
     ("poll_loop",),
     ("poll_loop", "epoll"),
     ("prefork",),
     ("reuse_port",),
     ("share_connection",),
     ("shutdown_accept",),
+    ("signal_driven",),
 ]
 
 # Habits for which it doesn't matter what the listener's address is.

@@ -32,6 +32,7 @@ static const struct {
     {"SO_OOBINLINE", SOL_SOCKET, SO_OOBINLINE, 1, false},
     {"SO_PRIORITY", SOL_SOCKET, SO_PRIORITY, 5, false},
     {"SO_MAX_PACING_RATE", SOL_SOCKET, SO_MAX_PACING_RATE, 1000000, false},
+    {"SO_ZEROCOPY", SOL_SOCKET, SO_ZEROCOPY, 1, false},
     {"SO_TIMESTAMP", SOL_SOCKET, SO_TIMESTAMP, 1, false},
 };
 static const size_t option_count = sizeof(options) / sizeof(options[0]);
