@@ -14,7 +14,7 @@ import pytest
 import preload_support
 from support.kept import Family, KeptServer, ServerPort, complaints
 from support.load import state_of
-from support.processes import program
+from support.processes import children_of, program
 from support.workspace import wait_until
 
 Name = f"443.4-7f000001-{ServerPort}-0.sock"
@@ -189,6 +189,19 @@ def test_what_a_killed_proxyrun_has_left_is_cleared_away_by_the_next_one(workspa
         each.proxyrun.signal(signal.SIGTERM)
         assert each.proxyrun.wait_for_exit() == 5
     assert os.listdir(server.site.path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a PID namespace without more ado")
+def test_keepers_of_containers_have_the_same_pid_and_not_the_same_files(workspace):
+    container = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    servers = [KeptServer(workspace, port=ServerPort + number, before=container).wait_until_serving()
+               for number in range(2)]
+    assert servers[0].pid == servers[1].pid
+    for server in servers:
+        inode = server.inode
+        keeper, = children_of(server.proxyrun.pid)
+        os.kill(children_of(keeper)[0], signal.SIGKILL)
+        assert server.wait_until_serving().inode == inode
 
 
 # The end.

@@ -30,10 +30,10 @@ class Family(Child):
 class KeptServer:
     """That server under proxyrun, with --keep unless told otherwise, in a site that others may share."""
 
-    def __init__(self, workspace, *how, port=ServerPort, site="kept", launcher=(), proxyrun=("--keep",), **options):
+    def __init__(self, workspace, *how, port=ServerPort, site="kept", launcher=(), proxyrun=("--keep",), before=(), **options):
         self.site = preload_support.Site(workspace.site(site))
         workspace.close_at_end(self.site)
-        self.proxyrun = Family(workspace, program("proxyrun"), "--site", self.site.path, "--port", f"443={port}",
+        self.proxyrun = Family(workspace, *before, program("proxyrun"), "--site", self.site.path, "--port", f"443={port}",
                                *proxyrun, "--", *launcher, sys.executable, "-u", Server, port, *how, **options)
         self.runs = 0
 
