@@ -275,7 +275,10 @@ std::vector<std::string> KeptSockets::look_after_names() {
         const std::string name = visible_name(kept);
         if (name.empty()) continue;
         const Name before = std::exchange(kept.name, Name::InPlace);
-        if (has_name(kept, name)) continue;
+        if (has_name(kept, name)) {
+            keep_spare(kept, name);
+            continue;
+        }
         const std::string path = path_prefix_ + name;
         if (is_taken_over(kept)) {
             kept.name = Name::TakenOver;
@@ -323,6 +326,12 @@ bool KeptSockets::name_again(const Kept& kept, const std::string& name) const {
         return false;
     unlinkat(directory, name.c_str(), 0);
     return link();
+}
+
+void KeptSockets::keep_spare(const Kept& kept, const std::string& name) const {
+    if (kept.spare_name.empty() || has_name(kept, kept.spare_name)) return;
+    const int directory = directory_.borrow().number();
+    (void)!linkat(directory, name.c_str(), directory, kept.spare_name.c_str(), 0);
 }
 
 bool KeptSockets::has_nameless() const {

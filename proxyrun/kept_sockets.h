@@ -97,6 +97,7 @@ class KeptSockets {
     bool has_name(const Kept& kept, const std::string& name) const;
     bool is_taken_over(const Kept& kept) const;
     bool name_again(const Kept& kept, const std::string& name) const;
+    void keep_spare(const Kept& kept, const std::string& name) const;
     bool is_ours(const char* file_name) const;
     // Moves those from `first` on to those that are leaving.
     void let_go(std::vector<Kept>::iterator first);

@@ -37,7 +37,7 @@ def stop_to_be_killed(server):
 
 
 def remove(server, *, hidden):
-    for name in os.listdir(server.site.path):
+    for name in sorted(os.listdir(server.site.path)):  # hidden ones first
         if name.startswith("443.") or (hidden and name.startswith(".443.")):
             (server.site.path / name).unlink()
 
