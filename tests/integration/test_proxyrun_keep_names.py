@@ -14,7 +14,7 @@ import pytest
 import preload_support
 from support.kept import Family, KeptServer, ServerPort, complaints
 from support.load import state_of
-from support.processes import children_of, program
+from support.processes import DeadlineSeconds, children_of, program
 from support.workspace import wait_until
 
 Name = f"443.4-7f000001-{ServerPort}-0.sock"
@@ -177,7 +177,7 @@ def test_what_a_killed_proxyrun_has_left_is_cleared_away_by_the_next_one(workspa
     server = KeptServer(workspace).wait_until_serving()
     before = set(os.listdir(server.site.path))
     os.kill(server.proxyrun.pid, signal.SIGKILL)
-    server.proxyrun.wait_for_exit()
+    server.proxyrun.process.wait(DeadlineSeconds)
     # Its server lives on: what that has open is not cleared.
     second = KeptServer(workspace, port=ServerPort + 1).wait_until_serving()
     left = before & set(os.listdir(server.site.path))
