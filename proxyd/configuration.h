@@ -83,6 +83,7 @@ struct Configuration {
     std::chrono::milliseconds wait_for_site{10'000};
     size_t pending_max = 1000;
     size_t sessions_max = 10'000;
+    std::string sessions_max_place;                     // "file:line: sessions_max"; "": not given
     size_t source_sessions_max = 1000;                  // at once, of one source; 0: no limit
     size_t source_connections_per_second_max = 10'000;  // new ones, of one source; 0: no limit
     std::string control = "/run/proxyd/control.sock";   // or "none"

@@ -4,6 +4,7 @@
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
+#include "proxyd/descriptor_room.h"
 #include "proxyd/generation.h"
 #include "proxyd/inherited_sockets.h"
 #include "proxyd/site_warnings.h"
@@ -75,13 +76,16 @@ int check(const Configuration& configuration) {
     // Who checks as somebody else than root need not be the one who starts it.
     const auto user = find_worker_user(configuration.user);
     const bool is_user_known = user && geteuid() == 0;
-    if (!user && geteuid() == 0)
+    const bool is_user_wrong = !is_known_user(configuration.user);
+    if (is_user_wrong || (!user && geteuid() == 0))
         problems.push_back(fmt::format("{}: {}", configuration.user_place, user.error()));
     add_sites_problem(configuration, problems);
-    if (!problems.empty()) return fail_at_places(SystemRefused, problems);
-    for (const auto& warnings :
-         {warnings_of_missing_directories(configuration),
-          warnings_of_sites(configuration, is_user_known ? &*user : nullptr)})
+    if (!problems.empty())
+        return fail_at_places(is_user_wrong ? WrongUse : SystemRefused, problems);
+    raise_descriptor_limit();
+    for (const auto& warnings : {warnings_of_missing_directories(configuration),
+                                 warnings_of_sites(configuration, is_user_known ? &*user : nullptr),
+                                 warnings_of_sessions(configuration, descriptor_limit())})
         for (const std::string& warning : warnings)
             fmt::print(stderr, "{} (a warning)\n", warning);
     fmt::print("{}: fine, listeners: {}, routes: {}\n", configuration.file,

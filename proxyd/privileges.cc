@@ -89,6 +89,10 @@ Result<WorkerUser, std::string> find_worker_user(std::string_view name) {
                       is_somebody_else};
 }
 
+bool is_known_user(std::string_view name) {
+    return name.empty() || getpwnam(std::string(name).c_str()) != nullptr;
+}
+
 Result<void, std::string> drop_privileges(const WorkerUser& user) {
     empty_bounding_set();
     if (const auto changed = change_identity(user); !changed) return changed;

@@ -27,6 +27,8 @@ struct WorkerUser {
 // we are root, else whoever we are. Reads the user database (getpwnam(3), getgrouplist(3)). The
 // error says what is wrong with the name.
 Result<WorkerUser, std::string> find_worker_user(std::string_view name);
+// Whether there is such a user; the default ("") always is.
+bool is_known_user(std::string_view name);
 
 // Groups, group and user id, as far as they are somebody else's, and no capability left, not even
 // to be had by running another program (capabilities(7)); PR_SET_NO_NEW_PRIVS. Verified. The error

@@ -4,6 +4,7 @@
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "proxyd/access_log.h"
+#include "proxyd/descriptor_room.h"
 #include "proxyd/inherited_sockets.h"
 #include "proxyd/site_warnings.h"
 
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace proxyd {
@@ -109,9 +111,13 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
         exit_code_ = WrongUse;
         return give_next_up(unnamed);
     }
+    const bool is_user_unknown = !is_known_user(configuration->user);
     auto next = prepare_generation(++last_generation_, *std::move(text), *std::move(configuration),
                                    current_.get());
-    if (!next) return give_next_up(next.error());
+    if (!next) {
+        if (is_user_unknown) exit_code_ = WrongUse;
+        return give_next_up(next.error());
+    }
     next_ = *std::move(next);
     if (task == Task::Start) set_log_level(next_->configuration.log_level);
     if (const Problems problems = control_.open_next(next_->configuration); !problems.empty())
@@ -172,7 +178,10 @@ void Supervisor::on_settled() noexcept {
 }
 
 std::vector<std::string> Supervisor::warnings() {
-    return some_of(warnings_of_sites(current_->configuration, &current_->user));
+    auto warnings = warnings_of_sessions(current_->configuration, descriptor_limit());
+    std::ranges::move(some_of(warnings_of_sites(current_->configuration, &current_->user)),
+                      std::back_inserter(warnings));
+    return warnings;
 }
 
 // At the address of the next generation, if that is another one.

@@ -19,7 +19,8 @@ check_units() {
     sed "s|/usr/bin/proxyrun|$build/bin/proxyrun|" "$here/files.service.d/proxyd.conf" >"$dir/units/files.service.d/proxyd.conf"
     SYSTEMD_UNIT_PATH="$dir/units:" systemd-analyze verify --man=no "$dir/units/files.service" "$dir/units/files.socket" \
         >"$dir/verify.log" 2>&1 || fail "systemd-analyze: $(<"$dir/verify.log")"
-    [[ ! -s $dir/verify.log ]] || fail "systemd-analyze: $(<"$dir/verify.log")"
+    # The system's own units may have faults.
+    ! grep -v -e '^/lib/systemd/' -e '^/usr/lib/systemd/' -e '^/etc/systemd/' "$dir/verify.log" || fail "systemd-analyze found these faults"
 }
 
 # What the units say, with this run's ports: value KEY FILE

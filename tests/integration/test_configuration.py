@@ -278,6 +278,30 @@ def test_check_config_warns_of_directories_in_sites(workspace):
     assert run_proxyd("--config", path, "--check-config").stderr == ""
 
 
+TooFew = ("but the limit of open files (RLIMIT_NOFILE, {}) leaves each worker room for {}, {} in all: raise it "
+          "(LimitNOFILE= of a service, ulimit -n), or lower sessions_max")
+
+
+@pytest.mark.parametrize("line, limit, told", [
+    ('"sessions_max": 1504', 1024, None),
+    ('"sessions_max": 1505', 1024, "2: sessions_max: is 1505, " + TooFew.format(1024, 752, 1504)),
+    ('"hello_timeout": "9s"', 1024, " sessions_max: is 10000 by default, " + TooFew.format(1024, 752, 1504)),
+    ('"hello_timeout": "9s"', 6688, None),
+])
+def test_more_sessions_than_there_are_descriptors_for(workspace, line, limit, told):
+    path = workspace.write_configuration(f'{{"listen": ["{workspace.address}:{Port}"], "workers": 2,\n{line},\n'
+                                         f'"routes": {{"*": "{workspace.path}"}}, "user": "{getpass.getuser()}"}}')
+    result = subprocess.run(["prlimit", f"--nofile={limit}", program("proxyd"), "--config", path, "--check-config"],
+                            capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, f"{path}:{told} (a warning)\n" if told else "")
+
+
+def test_a_start_warns_of_too_few_descriptors(workspace):
+    proxyd = workspace.start_proxyd(sessions_max=1000, prefix=("prlimit", "--nofile=1024"))
+    told = proxyd.wait_for_line(r" warning .*: sessions_max: is 1000, (.*)$").group(1)
+    assert told == TooFew.format(1024, 752, 752)
+
+
 def test_check_config_opens_the_sites_directory(workspace):
     path = workspace.write_configuration('{"listen": [":8443"],\n"sites": "/nowhere"}')
     result = run_proxyd("--config", path, "--check-config")

@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from support.unit_files import faults_of_units
+
 Build = pathlib.Path(os.environ["PROXYD_BUILD"])
 Source = pathlib.Path(__file__).resolve().parents[2]
 
@@ -158,13 +160,8 @@ def units(moved):
     return directory
 
 
-def verify(*units):
-    result = run("systemd-analyze", "--man=no", "verify", *units)
-    return (result.returncode, result.stdout + result.stderr)
-
-
 def test_systemd_finds_nothing_wrong_with_the_units(units):
-    assert verify(units / "proxyd.service", units / "proxyd.socket") == (0, "")
+    assert faults_of_units(units / "proxyd.service", units / "proxyd.socket") == []
 
 
 def test_the_unit_is_confined_as_far_as_documented(units):
@@ -183,7 +180,7 @@ def test_the_drop_in_fits_the_unit_of_nginx(units, moved, tmp_path):
     drop_ins.mkdir()
     example = (moved / "share/doc/proxyd/examples/systemd/nginx-behind-proxyd.conf").read_text()
     (drop_ins / "proxyd.conf").write_text(re.sub(r"(?m)^(ExecStart=)\S*/bin/proxyrun", rf"\1{moved}/bin/proxyrun", example))
-    assert verify(tmp_path / "nginx.service") == (0, "")
+    assert faults_of_units(tmp_path / "nginx.service") == []
     # It must start what the unit starts.
     [original] = re.findall(r"(?m)^ExecStart=(.*)$", nginx.read_text())
     [_, replaced] = re.findall(r"(?m)^ExecStart=(.*)$", example)
