@@ -143,7 +143,8 @@ int run(const LaunchOptions& options, const std::string& program) {
     const RunningProxyd proxyd = RunningProxyd::ask(options.control);
     warn_of_site(options, *site, proxyd);
     const std::vector<std::string> ports = ports_of(options, proxyd, *site, *sockets);
-    if (!options.takes_over) say("note", live_neighbour_note(*site, ports));
+    // A supervisor knows whether bind has failed.
+    if (!options.takes_over && !options.keeps) say("note", live_neighbour_note(*site, ports));
     set_environment(options, *site, *library, ports);
     const ServerCommand command{program, options.command};
     return options.keeps ? stay_as_keeper(command, *site, ports, std::move(*sockets))

@@ -308,10 +308,9 @@ def test_a_second_server_is_told_of_the_first(workspace):
     note = (f"proxyrun: note: another server has port 8443 of this site ({socket_file}); if this one ends because the "
             "address is in use: with --takeover it takes that one's place, and on another port (--port 443=OTHER) it shares "
             "the clients")
-    for options in [], ["--keep"]:
-        second = start_server(workspace, 8443, *options)
-        assert second.wait_for_exit() == 1
-        assert second.lines[0] == note and any("Address already in use" in line for line in second.lines)
+    second = start_server(workspace, 8443)
+    assert second.wait_for_exit() == 1
+    assert second.lines[0] == note and any("Address already in use" in line for line in second.lines)
     beside = start_server(workspace, 8444)
     beside.wait_for_line("^serving ")
     other_edge = start_server(workspace, 8443, edge=80)
