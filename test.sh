@@ -67,6 +67,8 @@ to_build_with_clang=(clang libclang-rt-dev)
 
 packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}" "${web_servers[@]}" "${language_servers[@]}"
     "${other_servers[@]}" "${confinement[@]}" "${examples[@]}")
+# It would take the place of another mail server.
+[[ -x /usr/sbin/sendmail ]] || packages+=(postfix)
 [[ -z $with_clang ]] || packages+=("${to_build_with_clang[@]}")
 packaging/install-missing.sh "${packages[@]}"
 
