@@ -150,6 +150,6 @@ def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path, name, path):
     target = unit if path.name == name else drop_in
     target.parent.mkdir(exist_ok=True)
     target.write_text(path.read_text().replace("/usr/bin/proxyrun", str(Build / "bin" / "proxyrun")))
-    result = subprocess.run(["systemd-analyze", "--man=no", "--recursive-errors=no", "verify", unit], capture_output=True, text=True,
-                            env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
+    result = subprocess.run(["systemd-analyze", "--man=no", "--recursive-errors=no", "verify", unit],
+                            capture_output=True, text=True, env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
     assert (result.returncode, result.stdout + result.stderr) == (0, "")

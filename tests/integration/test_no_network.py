@@ -123,5 +123,6 @@ def test_the_unit_is_valid(workspace):
         pytest.skip("systemd-analyze is not installed")
     unit = workspace.path / "no-network.service"
     unit.write_text((Example / "no-network.service").read_text().replace("/usr/bin/proxyrun", program("proxyrun")))
-    result = subprocess.run(["systemd-analyze", "--recursive-errors=no", "verify", unit], capture_output=True, text=True, timeout=DeadlineSeconds)
+    result = subprocess.run(["systemd-analyze", "--recursive-errors=no", "verify", unit], capture_output=True,
+                            text=True, timeout=DeadlineSeconds)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

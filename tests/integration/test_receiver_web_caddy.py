@@ -35,7 +35,8 @@ def test_caddy_is_refused_and_would_open_the_port_itself(workspace, request):
         env={**os.environ, "HOME": str(own), "XDG_DATA_HOME": str(own), "XDG_CONFIG_HOME": str(own),
              "LD_PRELOAD": str(LIBRARY), "PROXYD_SITE": str(site), "PROXYD_PORTS": f"{port}", "PROXYD_TRACE": "1"})
     server.wait_for_line("serving initial configuration")
-    client = workspace.connect(b"GET / HTTP/1.1\r\nHost: caddy.example.org\r\nConnection: close\r\n\r\n", port=port, source=Source)
+    hello = b"GET / HTTP/1.1\r\nHost: caddy.example.org\r\nConnection: close\r\n\r\n"
+    client = workspace.connect(hello, port=port, source=Source)
     answer = client.read_to_end().decode()
     assert re.search(rf"^client {client.address[0]} {client.address[1]}$", answer, re.MULTILINE), answer
     assert list(site.iterdir()) == []

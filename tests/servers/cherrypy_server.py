@@ -16,5 +16,6 @@ class Seen:
         return f"client {client.ip} {client.port}\n"
 
 
-cherrypy.config.update({"server.socket_host": sys.argv[1], "server.socket_port": int(sys.argv[2]), "engine.autoreload.on": False})
+cherrypy.config.update({
+    "server.socket_host": sys.argv[1], "server.socket_port": int(sys.argv[2]), "engine.autoreload.on": False})
 cherrypy.quickstart(Seen())

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """An ordinary server with Tornado: tornado_server.py PORT CERTIFICATE KEY [share]
 
-GET / answers with how the server sees its client. SIGTERM ends it when its clients are served. With "share", several of them may have the port.
+GET / answers with how the server sees its client. SIGTERM ends it when its clients are served. With "share", several
+of them may have the port.
 """
 
 import asyncio
