@@ -135,7 +135,7 @@ hold() {
     ask_held "$1"
 }
 
-answers_held() { [[ $(grep -c '^HTTP/1.1 200' "$dir/held.log") -ge $1 ]]; }
+answers_held() { [[ $(grep -c '^HTTP/1.1 200' "$dir/held.log" 2>/dev/null) -ge $1 ]]; }
 
 # ask_held PATH: another request over the held connection.
 ask_held() {
