@@ -52,10 +52,11 @@ to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelp
 servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
     python3-aiosmtpd)
 # What goes through the exercises behind proxyd, under libpreload.
-language_servers=(python3-django gunicorn uwsgi-core uwsgi-plugin-python3 uvicorn python3-waitress python3-tornado ruby-webrick puma starman
-    openjdk-17-jre-headless libeclipse-jdt-core-java libtomcat10-embed-java libpython3.11-testsuite)
+language_servers=(python3-django gunicorn python3-gevent python3-eventlet uwsgi-core uwsgi-plugin-python3 uvicorn python3-waitress
+    python3-tornado python3-twisted python3-cherrypy3 ruby-webrick puma unicorn starman openjdk-17-jre-headless
+    libeclipse-jdt-core-java libtomcat10-embed-java libjetty9-java libpython3.11-testsuite)
 web_servers=(apache2-bin libapache2-mod-php8.2 lighttpd lighttpd-mod-openssl busybox mini-httpd php8.2-cli php8.2-fpm varnish
-    hitch squid stunnel4)
+    hitch squid stunnel4 caddy)
 other_servers=(dovecot-imapd vsftpd postgresql-15 postgresql-client-15 redis-server redis-tools memcached
     mosquitto mosquitto-clients mariadb-server-core mariadb-client-core erlang-base libboost-dev gocryptfs sccache)
 confinement=(bubblewrap firejail podman crun)
@@ -65,6 +66,8 @@ to_build_with_clang=(clang libclang-rt-dev)
 
 packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}" "${web_servers[@]}" "${language_servers[@]}"
     "${other_servers[@]}" "${confinement[@]}" "${examples[@]}")
+# It would take the place of another mail server.
+[[ -x /usr/sbin/sendmail ]] || packages+=(postfix)
 [[ " ${presets[*]} " != *" asan "* ]] || packages+=("${to_build_with_clang[@]}")
 packaging/install-missing.sh "${packages[@]}"
 

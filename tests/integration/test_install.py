@@ -16,6 +16,7 @@ Source = pathlib.Path(__file__).resolve().parents[2]
 
 # What `systemd-analyze security` may say of proxyd.service at most; docs/OPERATIONS.md quotes it.
 ExposureMax = 1.5
+ExampleSecondsMax = 180  # on a busy machine; each step in it has 30 or 60
 
 
 def run(*command, **options):
@@ -127,6 +128,44 @@ def test_proxyrun_says_where_it_looked_for_its_library(moved, tmp_path):
     assert (result.returncode, result.stderr) == (
         1, f"proxyrun: there is no libpreload.so in {moved}/bin/{library_from_program} or "
            f"{moved}/bin/../lib: say where it is with PROXYD_PRELOAD=PATH\n")
+
+
+def found_by_examples(examples, **environment):
+    """The programs that the examples in that directory would use."""
+    script = ('fail() { echo "run.sh: $*" >&2; exit 1; }; . "$here/../programs.sh"; find_programs; '
+              'printf "%s\\n" "$proxyd_program" "$proxyrun_program" "$(realpath "$libpreload")"')
+    result = run("bash", "-c", f"set -euo pipefail; {script}", env={"PATH": "/usr/bin:/bin", "here": str(examples / "node"),
+                                                                    **environment})
+    return result.stdout.splitlines() or result.stderr
+
+
+def test_installed_examples_find_the_installed_programs(prefix, tmp_path):
+    installed = [str(path) for path in (prefix / "sbin" / "proxyd", prefix / "bin" / "proxyrun",
+                                        library_directory(prefix) / "libpreload.so")]
+    examples = prefix / "share/doc/proxyd/examples"
+    assert found_by_examples(examples) == installed
+    copy = tmp_path / "a" / "copy" / "of" / "the" / "examples"
+    shutil.copytree(examples, copy)
+    assert found_by_examples(copy, PATH=f"/usr/bin:/bin:{prefix}/bin:{prefix}/sbin") == installed
+
+
+def test_examples_find_what_is_built(prefix, tmp_path):
+    built = [str(Build.resolve() / file) for file in ("bin/proxyd", "bin/proxyrun", "lib/libpreload.so")]
+    assert found_by_examples(prefix / "share/doc/proxyd/examples", PROXYD_BUILD=str(Build)) == built
+    tree = tmp_path / "tree"
+    shutil.copytree(Source / "examples", tree / "examples")
+    (tree / "CMakePresets.json").touch()
+    assert found_by_examples(tree / "examples") == (
+        f"run.sh: there is no {tree}/build/release/bin/proxyd; ./quickstart.sh installs and builds it\n")
+
+
+@pytest.mark.parametrize("example", ["node", "no-network"])
+def test_an_installed_example_runs(prefix, workspace, example):
+    environment = {key: value for key, value in os.environ.items() if key != "PROXYD_BUILD"}
+    result = run(prefix / "share/doc/proxyd/examples" / example / "run.sh", timeout=ExampleSecondsMax,
+                 env={**environment, "TMPDIR": str(workspace.site("temporary"))})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert list(workspace.site("temporary").iterdir()) == []
 
 
 def test_the_shipped_configuration_is_right(prefix, tmp_path):
