@@ -19,8 +19,7 @@ check_units() {
     sed "s|/usr/bin/proxyrun|$proxyrun_program|" "$here/files.service.d/proxyd.conf" >"$dir/units/files.service.d/proxyd.conf"
     SYSTEMD_UNIT_PATH="$dir/units:" systemd-analyze verify --man=no --recursive-errors=no "$dir"/units/files.{service,socket} \
         >"$dir/verify.log" 2>&1 || fail "systemd-analyze: $(<"$dir/verify.log")"
-    # The system's own units may have faults.
-    ! grep -v -e '^/lib/systemd/' -e '^/usr/lib/systemd/' -e '^/etc/systemd/' "$dir/verify.log" || fail "systemd-analyze found these faults"
+    [[ ! -s $dir/verify.log ]] || fail "systemd-analyze: $(<"$dir/verify.log")"
 }
 
 # What the units say, with this run's ports: value KEY FILE
