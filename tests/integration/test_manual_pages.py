@@ -33,7 +33,7 @@ def test_is_well_formed(page):
 def test_pages_refer_to_pages_that_are_there():
     ours = {page.name for page in Pages}
     theirs = {"ld.so.8", "sd_notify.3", "sd_listen_fds.3", "sudo.8", "su.1", "runuser.1", "systemd.1",
-              "secure_getenv.3", "systemd.socket.5"}
+              "secure_getenv.3", "flock.2", "systemd.socket.5"}
     for page in Pages:
         references = re.findall(r"(?m)^\.?.*\bXr (\S+) (\d)", page.read_text())
         assert {f"{name}.{section}" for name, section in references} <= ours | theirs, page.name
