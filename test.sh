@@ -74,16 +74,13 @@ packaging/install-missing.sh "${packages[@]}"
 failed_steps=()
 passed=0 failed=0 skipped=0 cases_skipped=0
 
-# build NAME CMAKE-ARGUMENTS...: into build/NAME; what the tools say is shown only if they fail.
+# build PRESET: into build/PRESET; what the tools say is shown only if they fail.
 build() {
     local name=$1 log=build/$1.log
-    shift
-    echo "Building $name (log in $log)"
     mkdir -p build
-    if ! { cmake "$@" && cmake --build "build/$name" -j "$(nproc)"; } >"$log" 2>&1; then
+    if ! { cmake --preset "$name" -DPROXYD_TESTS=ON && cmake --build "build/$name" -j "$(nproc)"; } >"$log" 2>&1; then
         grep -E -A 20 'FAILED|CMake Error| error: ' "$log" | head -n 100 >&2 || true
         echo "Building $name failed; the whole log is in $log." >&2
-        failed_steps+=("building $name")
         return 1
     fi
 }
@@ -109,8 +106,19 @@ run_tests() {
     cases_skipped=$((cases_skipped + $(awk -F'[][]' '/^SKIPPED / { n += $2 } END { print n + 0 }' "$logs/LastTest.log")))
 }
 
-for preset in "${presets[@]}"; do
-    if build "$preset" --preset "$preset" -DPROXYD_TESTS=ON; then run_tests "$preset"; fi
+# While tests wait for what they have started, the next preset is built, which gives way to them.
+echo "Building ${presets[0]} (log in build/${presets[0]}.log)"
+build "${presets[0]}" &
+for index in "${!presets[@]}"; do
+    preset=${presets[index]}
+    next=${presets[index + 1]:-}
+    is_built=yes
+    wait $! || is_built=
+    if [[ -n $next ]]; then
+        echo "Building $next meanwhile (log in build/$next.log)"
+        (renice -n 19 "$BASHPID" >/dev/null; build "$next") &
+    fi
+    if [[ -n $is_built ]]; then run_tests "$preset"; else failed_steps+=("building $preset"); fi
 done
 
 for step in "${failed_steps[@]}"; do echo "FAILED: $step"; done
