@@ -128,7 +128,6 @@ Result<void> put_in_place(BorrowedFd stand_in, int tcp_fd) {
     for_each_descriptor(getpid(), [&](int number, std::string_view link) {
         if (link == tcp_socket.view()) (void)put_at(stand_in, number);
     });
-    note_number(stand_in.number());
     return {};
 }
 
