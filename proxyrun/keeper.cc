@@ -63,6 +63,23 @@ void open_to_receivers(BorrowedFd directory, const std::string& file_name) {
         fchmodat(directory.number(), file_name.c_str(), OwnerOnly | S_IRGRP | S_IWGRP, 0);
 }
 
+UniqueFd new_socket() {
+    return UniqueFd::adopt(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+Result<void> listen_in(BorrowedFd listener, const KeptSockets& sockets,
+                       const std::string& file_name) {
+    const BorrowedFd directory = sockets.directory();
+    const sockaddr_un address = address_in(directory, sockets.path_prefix(), file_name.c_str());
+    if (fchmod(listener.number(), OwnerOnly) != 0 ||
+        bind(listener.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) !=
+            0 ||
+        listen(listener.number(), Backlog) != 0)
+        return Unexpected{Errno::last()};
+    open_to_receivers(directory, file_name);
+    return {};
+}
+
 }  // namespace
 
 // One receiver that asks: a question, an answer, what it says of its failure, and its end.
@@ -101,19 +118,13 @@ class Keeper::Conversation {
 
 Result<std::unique_ptr<Keeper>, std::string> Keeper::create(EventLoop& loop, KeptSockets& sockets,
                                                             Owner& owner) {
-    const BorrowedFd directory = sockets.directory();
-    UniqueFd listener =
-        UniqueFd::adopt(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    UniqueFd listener = new_socket();
     SiteSocketName::Text text;
     const std::string file_name = fmt::format(".{}", unique_instance("keeper", listener, text));
-    const sockaddr_un address = address_in(directory, sockets.path_prefix(), file_name.c_str());
-    if (!listener.is_open() || fchmod(listener.borrow().number(), OwnerOnly) != 0 ||
-        bind(listener.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
-             sizeof(address)) != 0 ||
-        listen(listener.borrow().number(), Backlog) != 0)
-        return Unexpected{
-            fmt::format("{}{}: {}", sockets.path_prefix(), file_name, strerror(errno))};
-    open_to_receivers(directory, file_name);
+    const auto listening = listen_in(listener, sockets, file_name);
+    if (!listening)
+        return Unexpected{fmt::format("{}{}: {}", sockets.path_prefix(), file_name,
+                                      strerror(listening.error().number))};
     return std::make_unique<Keeper>(loop, sockets, owner, std::move(listener), file_name);
 }
 
@@ -130,6 +141,18 @@ Keeper::Keeper(EventLoop& loop, KeptSockets& sockets, Owner& owner, UniqueFd lis
 
 Keeper::~Keeper() {
     unlinkat(sockets_.directory().number(), file_name_.c_str(), 0);
+}
+
+// The name was made for this socket alone, so whatever has it is ours.
+void Keeper::look_after_name() {
+    if (faccessat(sockets_.directory().number(), file_name_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) ==
+        0)
+        return;
+    UniqueFd listener = new_socket();
+    if (!listener.is_open() || !listen_in(listener, sockets_, file_name_)) return;
+    connections_.stop();
+    listener_ = std::move(listener);
+    connections_.start(listener_);
 }
 
 void Keeper::on_connection() noexcept {

@@ -34,13 +34,16 @@ class Keeper {
     static Result<std::unique_ptr<Keeper>, std::string> create(EventLoop& loop,
                                                                KeptSockets& sockets, Owner& owner);
     Keeper(EventLoop& loop, KeptSockets& sockets, Owner& owner, UniqueFd listener,
-           std::string file_name);
+           std::string file_name);  // for create()
     ~Keeper();
     Keeper(const Keeper&) = delete;
     Keeper& operator=(const Keeper&) = delete;
 
     // For PROXYD_KEEPER.
     std::string path() const { return sockets_.path_prefix() + file_name_; }
+    // Listens anew at its path if somebody has removed the file: servers that are to bind know no
+    // other.
+    void look_after_name();
 
   private:
     class Conversation;

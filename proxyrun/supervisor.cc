@@ -142,6 +142,7 @@ bool Supervisor::watch_signals() {
 }
 
 void Supervisor::start() {
+    keeper_->look_after_name();
     sockets_.begin_run();
     started_at_ = Clock::now();
     const auto server = start_server(setup_.command, mask_before_);
@@ -203,6 +204,8 @@ void Supervisor::tell_whose_place_it_is(uint16_t edge_port) {
 }
 
 void Supervisor::on_directory_change(std::string_view name) noexcept {
+    if (keeper_ == nullptr) return;  // they leave
+    keeper_->look_after_name();
     if (!name.starts_with('.')) look_after_names();
 }
 

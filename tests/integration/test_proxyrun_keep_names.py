@@ -36,9 +36,9 @@ def stop_to_be_killed(server):
     wait_until(lambda: state_of(server.pid) == "T", "a stopped server")
 
 
-def remove(server, *, hidden):
+def remove(server, *, hidden, keeper=False):
     for name in sorted(os.listdir(server.site.path)):  # hidden ones first
-        if name.startswith("443.") or (hidden and name.startswith(".443.")):
+        if name.startswith("443.") or (hidden and name.startswith(".443.")) or (keeper and name.startswith(".keeper-")):
             (server.site.path / name).unlink()
 
 
@@ -57,13 +57,14 @@ def test_a_file_that_somebody_removes_is_there_again(workspace):
     assert os.listdir(server.site.path) == []
 
 
-def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_who_is_queued(workspace):
+@pytest.mark.parametrize("keeper", [False, True], ids=["site-sockets", "everything"])
+def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_who_is_queued(workspace, keeper):
     server = KeptServer(workspace).wait_until_serving()
     edge = edge_for(workspace, server)
     stop_to_be_killed(server)
     clients = [edge.connect() for _ in range(3)]
     inode = server.inode
-    remove(server, hidden=True)
+    remove(server, hidden=True, keeper=keeper)
     server.proxyrun.wait_for_line("^proxyrun: .*/" + Name + ": somebody has removed it, so no client comes to the server "
                                   "before it is started again$")
     os.kill(server.pid, signal.SIGKILL)
@@ -74,6 +75,19 @@ def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_wh
     inode = server.inode
     os.kill(server.pid, signal.SIGKILL)
     assert server.wait_until_serving().inode == inode
+
+
+def test_the_keeper_is_asked_by_its_path_again_after_that_was_removed(workspace):
+    server = KeptServer(workspace).wait_until_serving()
+    inode = server.inode
+    [keeper] = server.site.path.glob(".keeper-*")
+    keeper.unlink()
+    wait_until(keeper.exists, "the keeper's file")
+    os.kill(server.pid, signal.SIGKILL)
+    assert server.wait_until_serving().inode == inode
+    server.proxyrun.signal(signal.SIGTERM)
+    assert server.proxyrun.wait_for_exit() == 5
+    assert os.listdir(server.site.path) == []
 
 
 def test_when_another_server_has_taken_the_place_and_has_gone_it_is_there_again(workspace):
