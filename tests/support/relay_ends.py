@@ -109,8 +109,8 @@ class RelayEnds:
         self._sender.settimeout(DeadlineSeconds)
         self._sender.connect(str(self.site / f"{Port}.sock"))
 
-    def new_client(self, payload=Payload, receive_buffer=None):
-        """A client that tcpshim has been given."""
+    def new_client(self, payload=Payload, receive_buffer=None, first_bytes=b""):
+        """A client that tcpshim has been given, after its first bytes have come."""
         client = self.workspace.close_at_end(socket.socket())
         client.settimeout(DeadlineSeconds)
         if receive_buffer:
@@ -118,7 +118,10 @@ class RelayEnds:
         client.connect(self._front.getsockname())
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         served, _ = self._front.accept()
+        client.sendall(first_bytes)
         with served:
+            wait_until(lambda: len(served.recv(65536, socket.MSG_PEEK)) == len(first_bytes) if first_bytes else True,
+                       "the first bytes")
             socket.send_fds(self._sender, [payload], [served.fileno()])
         return client
 
