@@ -167,11 +167,10 @@ void Connection::send_first_bytes() {
             first_to_backend_us_ = microseconds_since_start();
     }
     if (first_sent_ < header_bytes) return;  // the next edge tells when there is room
-    const bool is_final = has_ended || to_backend.has_hung_up() || to_backend.has_urgent() ||
-                          peeked == FirstBytesMax ||
-                          !is_harmless_to_repeat(Bytes(buffer).first(peeked));
-    if (is_final) return settle(first_sent_ - header_bytes);
-    if (first_sent_ == total) to_backend.note_drained();
+    const bool ends = has_ended || to_backend.has_hung_up() || to_backend.has_urgent();
+    if (first_sent_ == total && peeked < FirstBytesMax && !ends) to_backend.note_drained();
+    if (ends || peeked == FirstBytesMax || !is_harmless_to_repeat(Bytes(buffer).first(peeked)))
+        settle(first_sent_ - header_bytes);
 }
 
 void Connection::on_backend_in_first_bytes(uint32_t epoll_events) {
@@ -198,7 +197,6 @@ void Connection::settle(size_t bytes_to_consume) {
         recv(client_.borrow().number(), nullptr, bytes_to_consume, MSG_TRUNC | MSG_DONTWAIT);
         to_backend.add_bytes(bytes_to_consume);
     }
-    to_backend.note_readable();
     attempts_ = connector_->attempts();
     connector_.reset();
     state_ = State::Relaying;

@@ -11,6 +11,8 @@ namespace {
 // Before those who are here already have their turn: no more are queued by default, either
 // (net.unix.max_dgram_qlen).
 constexpr int ClientsPerTurn = 16;
+// So many in a row ask for longer ones.
+constexpr int FullBurstsMax = 16;
 
 }  // namespace
 
@@ -37,15 +39,19 @@ bool Receiver::take_one() {
     return false;
 }
 
+// One too many is asked for only when it is likely to be there.
 void Receiver::on_readable() noexcept {
     for (int taken = 0; taken < burst_; taken++) {
         if (!owner_.has_room_for(socket_)) return readable_.stop();
         if (!take_one()) {
             burst_ = std::max(taken, 1);
+            full_bursts_ = 0;
             return;
         }
     }
-    burst_ = std::min(2 * burst_, ClientsPerTurn);  // those that are left make it readable still
+    if (++full_bursts_ < FullBurstsMax) return;  // those that are left make it readable still
+    burst_ = std::min(2 * burst_, ClientsPerTurn);
+    full_bursts_ = 0;
 }
 
 }  // namespace proxyd::shim

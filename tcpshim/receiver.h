@@ -51,7 +51,8 @@ class Receiver {
 
     SiteSocket socket_;
     Owner& owner_;
-    int burst_ = 1;  // how many came last time: asking once too often costs two system calls
+    // How many are taken at once: asking once too often costs two system calls.
+    int burst_ = 1, full_bursts_ = 0;
     bool is_stopped_ = false;
     ReadWatcher<&Receiver::on_readable> readable_;
 };

@@ -28,6 +28,7 @@ bool Relay::advance_from(Side side, const RelayServices& services, const RelaySo
             return true;
         case RelayDirection::Progress::Ended:
             if (!first_to_end_) first_to_end_ = side;
+            if (side == Side::Backend) to_backend_.leave_end_to_close();
             return false;
         case RelayDirection::Progress::SourceFailed:
             note_broken(side, direction.error());

@@ -178,7 +178,8 @@ RelayDirection::Progress RelayDirection::finish(Step step, const RelaySocket& ta
     is_over_ = true;
     if (step == Step::SourceFailed) return Progress::SourceFailed;
     if (step == Step::TargetFailed) return Progress::TargetFailed;
-    shutdown(target.fd.number(), SHUT_WR);  // fails if it is broken, which its other half finds out
+    if (tells_end_)
+        shutdown(target.fd.number(), SHUT_WR);  // fails if it is broken, as all else will
     return Progress::Ended;
 }
 

@@ -53,6 +53,9 @@ class RelayDirection {
     // Not after it has ended or failed.
     Progress advance(const RelayServices& services, const RelaySocket& source,
                      const RelaySocket& target);
+    // The target needn't be told of the end of file: it is going to be closed, and nobody else has
+    // it open.
+    void leave_end_to_close() { tells_end_ = false; }
     // Nothing is to be read until the next edge; or there may be something after all.
     void note_drained() { can_read_ = has_hung_up_; }
     void note_readable() { can_read_ = true; }
@@ -97,6 +100,7 @@ class RelayDirection {
     bool is_source_broken_ : 1 = false;
     bool is_bulk_ : 1 = false;  // splice
     bool is_over_ : 1 = false;
+    bool tells_end_ : 1 = true;
 };
 
 }  // namespace proxyd::shim

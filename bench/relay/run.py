@@ -286,7 +286,7 @@ def main():
             if "many" in options.measures:
                 bench.transfer("download, 50 connections", "get", 50, size)
             if "connect" in options.measures:
-                bench.connect(10, 1 if options.quick else 3)
+                bench.connect(10, 0.5 if options.quick else 3)
         if "keep" in options.measures:
             bench.keep(500 if options.quick else 1500)
     finally:

@@ -83,7 +83,6 @@ TEST_CASE("relay: ends when both sides have, and knows who was first", "[relay]"
     wait_until_readable(ends.client.accepted);
     CHECK(ends.advance_with_edges(Side::Client, AllEdges | EPOLLRDHUP) == Relay::State::Ended);
     CHECK(ends.relay.first_to_end() == Side::Backend);
-    CHECK(hear(ends.backend.accepted).empty());
 }
 
 TEST_CASE("relay: holds no pipe when nothing is on its way", "[relay]") {
@@ -107,16 +106,12 @@ TEST_CASE("relay: a reader that has stalled costs a pipe, and gives it back", "[
     ends.relay.on_events(Side::Client, AllEdges);
     const std::string block(65536, 'x');
     const int writer = ends.backend.accepted.borrow().number();
-    bool has_stalled = false;
-    while (!has_stalled) {
+    while (!ends.relay.to_client().holds_bytes()) {
         while (send(writer, block.data(), block.size(), MSG_DONTWAIT) > 0) {
         }
-        const uint64_t before = ends.relay.to_client().bytes();
-        while (ends.advance_with_edges(Side::Backend, AllEdges) == Relay::State::More) {
-        }
-        has_stalled = ends.relay.to_client().bytes() == before;
+        ends.advance_with_edges(Side::Backend, AllEdges);
     }
-    CHECK(ends.pipes.open_count() <= 1);
+    CHECK(ends.pipes.open_count() == 1);
     ends.relay.abandon(ends.pipes);
     ends.pipes.trim(0);
     CHECK(ends.pipes.open_count() == 0);
