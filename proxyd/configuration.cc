@@ -4,10 +4,10 @@
 // function that knows it. What a key allows is said in the message that refuses a value.
 #include "proxyd/configuration.h"
 
+#include "base/daemon/configuration/configuration_reader.h"
+#include "base/daemon/configuration/configuration_values.h"
 #include "base/daemon/json.h"
 #include "proxyd/configuration_parts.h"
-#include "proxyd/configuration_reader.h"
-#include "proxyd/configuration_values.h"
 
 #include <fmt/format.h>
 

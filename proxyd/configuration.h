@@ -4,11 +4,12 @@
 // described in docs/CONFIGURATION.md. Reading it touches nothing but the file itself.
 #pragma once
 
+#include "base/daemon/configuration/cidr_list.h"
+#include "base/daemon/configuration/configuration_reader.h"
 #include "base/daemon/log.h"
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
 #include "proxyd/access_lists.h"
-#include "proxyd/cidr_list.h"
 
 #include <chrono>
 #include <memory>
@@ -93,9 +94,6 @@ struct Configuration {
     LogLevel log_level = LogLevel::Notice;
     MetricsAddress metrics;
 };
-
-// All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".
-using ConfigurationErrors = std::vector<std::string>;
 
 // `file` is only the name in messages.
 Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view text,

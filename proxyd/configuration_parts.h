@@ -4,9 +4,9 @@
 // again. Used by configuration, whose table says which key belongs to which function.
 #pragma once
 
+#include "base/daemon/configuration/configuration_reader.h"
 #include "base/daemon/json.h"
 #include "proxyd/configuration.h"
-#include "proxyd/configuration_reader.h"
 
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>

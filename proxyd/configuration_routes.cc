@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include "base/daemon/configuration/configuration_values.h"
 #include "proxyd/configuration_parts.h"
-#include "proxyd/configuration_values.h"
+#include "proxyd/route_key.h"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/upgrade.h"
 
-#include "proxyd/configuration_values.h"
+#include "base/daemon/configuration/configuration_values.h"
 
 #include <errno.h>
 #include <fcntl.h>

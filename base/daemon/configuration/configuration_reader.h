@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // ConfigurationReader: the errors found so far in a configuration file, and the checks that many
-// keys need. Used by configuration and its parts (configuration_parts.h). It knows no key itself.
+// keys need. Used by each daemon's configuration. It knows no key itself.
 #pragma once
 
 #include "base/daemon/json.h"
-#include "proxyd/configuration.h"
 
 #include <fmt/format.h>
 
@@ -14,8 +13,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace proxyd {
+
+// All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".
+using ConfigurationErrors = std::vector<std::string>;
 
 class ConfigurationReader {
   public:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/cidr_list.h"
+#include "base/daemon/configuration/cidr_list.h"
 
-#include "proxyd/configuration_values.h"
+#include "base/daemon/configuration/configuration_values.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// The values of the configuration file that are more than JSON: addresses, durations, route keys,
-// and the words for messages about them. Used by configuration.
+// The values of a configuration file that are more than JSON: addresses, durations, paths, and the
+// words for messages about them. Used by whoever reads a configuration, and where the same messages
+// are due: the keys of control commands.
 #pragma once
 
-#include "base/posix/result.h"
 #include "base/posix/socket_address.h"
 
 #include <chrono>
@@ -25,9 +25,6 @@ std::vector<SocketAddress> parse_listen_address(std::string_view text);
 // "250ms", "10s", "2m", "1h"; nothing if it is anything else.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 std::string format_duration(std::chrono::milliseconds duration);
-
-// The key in its plain form (lower-case, no trailing dot), or what is wrong with it.
-Result<std::string, std::string> parse_route_key(std::string_view text);
 
 bool is_absolute_path(std::string_view text);
 std::string without_trailing_slashes(std::string_view path);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/configuration_reader.h"
+#include "base/daemon/configuration/configuration_reader.h"
 
-#include "proxyd/configuration_values.h"
+#include "base/daemon/configuration/configuration_values.h"
 
 #include <algorithm>
 
