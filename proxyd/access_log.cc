@@ -56,7 +56,8 @@ Result<UniqueFd> connect_to_journal(const char* path) {
 }  // namespace
 
 AccessLogKind access_log_kind(const Configuration& configuration) {
-    return configuration.access_log == "journal" ? AccessLogKind::Journal : AccessLogKind::Lines;
+    return configuration.daemon.access_log == "journal" ? AccessLogKind::Journal
+                                                        : AccessLogKind::Lines;
 }
 
 Result<UniqueFd> open_access_log(const Configuration& configuration, bool may_create,
@@ -65,9 +66,10 @@ Result<UniqueFd> open_access_log(const Configuration& configuration, bool may_cr
         return connect_to_journal(journal_socket_path);
     // O_NONBLOCK: a named pipe without a reader is an error (ENXIO), not a reason to wait.
     const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | (may_create ? O_CREAT : 0);
-    UniqueFd file = UniqueFd::adopt(configuration.access_log == "stderr"
-                                        ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)
-                                        : open(configuration.access_log.c_str(), flags, 0640));
+    UniqueFd file =
+        UniqueFd::adopt(configuration.daemon.access_log == "stderr"
+                            ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)
+                            : open(configuration.daemon.access_log.c_str(), flags, 0640));
     if (!file.is_open()) return Unexpected{Errno::last()};
     return file;
 }

@@ -4,8 +4,8 @@
 // function that knows it. What a key allows is said in the message that refuses a value.
 #include "proxyd/configuration.h"
 
+#include "base/daemon/configuration/configuration_keys.h"
 #include "base/daemon/configuration/configuration_reader.h"
-#include "base/daemon/configuration/configuration_values.h"
 #include "base/daemon/json.h"
 #include "proxyd/configuration_parts.h"
 
@@ -18,8 +18,10 @@
 namespace proxyd {
 namespace {
 
+constexpr std::string_view DefaultControl = "/run/proxyd/control.sock";
+
 // clang-format off
-constexpr auto Keys = std::to_array<ConfigurationKey>({
+constexpr auto Keys = std::to_array<ConfigurationKey<Configuration>>({
     {"listen", read_listen},
     {"routes", read_routes},
     {"alpn", read_alpn},
@@ -32,28 +34,16 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"sessions_max", read_sessions_max},
     {"source_sessions_max", read_source_sessions_max},
     {"source_connections_per_second_max", read_source_connections_per_second_max},
-    {"access_log", read_access_log},
-    {"access_log_format", read_access_log_format},
+    {"access_log", read_daemon_key<read_access_log>},
+    {"access_log_format", read_daemon_key<read_access_log_format>},
     {"workers", read_workers},
     {"worker_timeout", read_worker_timeout},
-    {"user", read_user},
-    {"control", read_control},
-    {"log_level", read_log_level},
-    {"metrics", read_metrics},
+    {"user", read_daemon_key<read_user>},
+    {"control", read_daemon_key<read_control>},
+    {"log_level", read_daemon_key<read_log_level>},
+    {"metrics", read_daemon_key<read_metrics>},
 });
 // clang-format on
-
-void read_key(ConfigurationReader& reader, const JsonValue::Object& object,
-              const JsonMember& member, Configuration& configuration) {
-    const std::string path = printable_key(member.key);
-    if (!reader.is_first(object, member, path)) return;
-    std::array<std::string_view, Keys.size()> names;
-    for (size_t i = 0; i < Keys.size(); i++) {
-        if (Keys[i].name == member.key) return Keys[i].read(reader, member, configuration);
-        names[i] = Keys[i].name;
-    }
-    reader.add_unknown_key(member, path, "proxyd", names);
-}
 
 bool has_nowhere_to_go(const Configuration& configuration) {
     return configuration.routes.empty() && configuration.sites.empty() &&
@@ -69,8 +59,7 @@ void read_document(ConfigurationReader& reader, const JsonValue& root,
         reader.add_error(root.line, "", "is {}, an object is allowed", root.type_words());
         return;
     }
-    for (const JsonMember& member : *object)
-        read_key(reader, *object, member, configuration);
+    read_keys(reader, *object, "proxyd", Keys, configuration);
     if (!reader.given(*object, "listen"))
         reader.add_error(root.line, "listen",
                          "is missing, an array of addresses such as [\":443\", \":80\"] is needed");
@@ -91,8 +80,7 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
             "{}:{}: is not JSON: {}", file, document.error().line, document.error().text)}};
     Configuration configuration;
     configuration.file = file;
-    configuration.access_log_place = fmt::format("{}: access_log", file);
-    configuration.user_place = fmt::format("{}: user", file);
+    configuration.daemon = default_daemon_configuration(file, DefaultControl);
     configuration.workers = default_workers();
     ConfigurationReader reader(file);
     read_document(reader, *document, configuration);
@@ -106,9 +94,9 @@ std::string print_configuration(const Configuration& configuration) {
     print_listeners(configuration, out);
     print_routes(configuration, out);
     print_limits(configuration, out);
-    print_logs(configuration, out);
+    print_logs(configuration.daemon, out);
     print_processes(configuration, out);
-    print_control(configuration, out);
+    print_control(configuration.daemon, out);
     return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

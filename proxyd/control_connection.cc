@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/control_connection.h"
 
-#include "proxyd/json_message.h"
+#include "base/daemon/json_message.h"
 
 #include <errno.h>
 #include <fmt/format.h>

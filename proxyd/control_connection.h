@@ -10,8 +10,8 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/daemon/line_buffer.h"
 #include "base/posix/unique_fd.h"
-#include "proxyd/line_buffer.h"
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>

@@ -73,10 +73,10 @@ int fail_at_places(ExitCode code, const Problems& problems) {
 int check(const Configuration& configuration) {
     Problems problems;
     // Who checks as somebody else than root need not be the one who starts it.
-    const auto user = find_worker_user(configuration.user);
+    const auto user = find_worker_user(configuration.daemon.user);
     const bool is_user_known = user && geteuid() == 0;
     if (!user && geteuid() == 0)
-        problems.push_back(fmt::format("{}: {}", configuration.user_place, user.error()));
+        problems.push_back(fmt::format("{}: {}", configuration.daemon.user_place, user.error()));
     add_sites_problem(configuration, problems);
     if (!problems.empty()) return fail_at_places(SystemRefused, problems);
     for (const auto& warnings :

@@ -2,8 +2,8 @@
 #include "proxyd/metrics_http.h"
 
 #include "base/daemon/log.h"
+#include "base/daemon/socket_file.h"
 #include "proxyd/prometheus_text.h"
-#include "proxyd/socket_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -113,7 +113,7 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
                                    current_.get());
     if (!next) return give_next_up(next.error());
     next_ = *std::move(next);
-    if (task == Task::Start) set_log_level(next_->configuration.log_level);
+    if (task == Task::Start) set_log_level(next_->configuration.daemon.log_level);
     if (const Problems problems = control_.open_next(next_->configuration); !problems.empty())
         return give_next_up(problems);
     task_late_.start(TaskTimeMax);
@@ -139,15 +139,15 @@ void Supervisor::put_next_in_force() {
         return give_next_up({listening.error()});
     if (const auto serving = serve_metrics(); !serving) return give_next_up({serving.error()});
 
-    if (current_->configuration.metrics.text != next_->configuration.metrics.text)
-        remove_metrics_socket(current_->configuration.metrics);
-    const bool is_root_by_default = geteuid() == 0 && next_->configuration.user.empty();
+    if (current_->configuration.daemon.metrics.text != next_->configuration.daemon.metrics.text)
+        remove_metrics_socket(current_->configuration.daemon.metrics);
+    const bool is_root_by_default = geteuid() == 0 && next_->configuration.daemon.user.empty();
     const bool is_same_user = current_->user.name == next_->user.name;
     current_ = std::move(next_);
     text_to_fall_back_to_.reset();
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
-    set_log_level(current_->configuration.log_level);
+    set_log_level(current_->configuration.daemon.log_level);
     for (const std::string& warning : warnings())
         log_warning("{}", warning);
     if (is_root_by_default && !is_same_user) log_notice("workers run as {}", current_->user.name);
@@ -177,7 +177,7 @@ std::vector<std::string> Supervisor::warnings() {
 
 // At the address of the next generation, if that is another one.
 Result<void, std::string> Supervisor::serve_metrics() {
-    const MetricsAddress& address = next_->configuration.metrics;
+    const MetricsAddress& address = next_->configuration.daemon.metrics;
     if (!next_->metrics_socket.is_open()) {
         if (address.text.empty()) metrics_.reset();
         return {};
@@ -205,8 +205,8 @@ void Supervisor::give_next_up(Problems problems) {
 }
 
 void Supervisor::remove_next_metrics_socket() {
-    const MetricsAddress& metrics = next_->configuration.metrics;
-    if (metrics.text != current_->configuration.metrics.text) remove_metrics_socket(metrics);
+    const MetricsAddress& metrics = next_->configuration.daemon.metrics;
+    if (metrics.text != current_->configuration.daemon.metrics.text) remove_metrics_socket(metrics);
 }
 
 void Supervisor::finish_task(const Problems& problems) {
@@ -338,8 +338,9 @@ void Supervisor::reopen_log_of(Generation& generation) {
     const Configuration& configuration = generation.configuration;
     Result<UniqueFd> log = open_access_log(configuration, true);
     if (!log) {
-        log_error("{}: cannot open {}: {}; the old one goes on", configuration.access_log_place,
-                  configuration.access_log, errno_text(log.error().number));
+        log_error("{}: cannot open {}: {}; the old one goes on",
+                  configuration.daemon.access_log_place, configuration.daemon.access_log,
+                  errno_text(log.error().number));
         return;
     }
     generation.access_log = *std::move(log);

@@ -62,7 +62,7 @@ StatusReport Supervisor::status_report() {
 }
 
 void Supervisor::log_summary() {
-    remove_metrics_socket(current_->configuration.metrics);
+    remove_metrics_socket(current_->configuration.daemon.metrics);
     const StatisticsSnapshot counted = workers_.statistics().snapshot();
     log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
                counted.accepted, counted.sessions(Verdict::HandedOver),

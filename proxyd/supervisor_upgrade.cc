@@ -32,7 +32,7 @@ void Supervisor::adopt(InheritedState& inherited) {
     current_->addresses = std::move(inherited.addresses);
     current_->text = inherited.text_in_force;
     if (!is_trial_) text_to_fall_back_to_ = inherited.text_in_force;
-    MetricsAddress& metrics = current_->configuration.metrics;
+    MetricsAddress& metrics = current_->configuration.daemon.metrics;
     metrics.text = inherited.metrics_address;
     if (metrics.text.starts_with(UnixPrefix)) metrics.path = metrics.text.substr(UnixPrefix.size());
     current_->metrics_socket = std::move(inherited.metrics_socket);
@@ -124,7 +124,7 @@ StateToPass Supervisor::state_to_pass() {
         .text_in_force = current_->text,
         .addresses = current_->addresses,
         .workers = {},
-        .metrics_address = current_->configuration.metrics.text,
+        .metrics_address = current_->configuration.daemon.metrics.text,
         .metrics_socket = std::nullopt,
         .control_path = "",
         .control_socket = std::nullopt,

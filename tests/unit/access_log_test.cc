@@ -71,7 +71,7 @@ struct Journal {
         strcpy(address.sun_path, path.c_str());
         REQUIRE(bind(socket.borrow().number(), reinterpret_cast<sockaddr*>(&address),
                      sizeof(address)) == 0);
-        configuration.access_log = "journal";
+        configuration.daemon.access_log = "journal";
     }
     UniqueFd connect() { return *open_access_log(configuration, true, path.c_str()); }
     std::string receive() {
@@ -281,11 +281,11 @@ TEST_CASE("access_log: entries for a journal that has gone are lost and counted"
 
 TEST_CASE("access_log: what can't be opened says why", "[access_log]") {
     Configuration configuration;
-    configuration.access_log = "journal";
+    configuration.daemon.access_log = "journal";
     const auto missing = open_access_log(configuration, true, "/nowhere/socket");
     REQUIRE_FALSE(missing);
     CHECK(missing.error() == Errno{ENOENT});
-    configuration.access_log = "/nowhere/log";
+    configuration.daemon.access_log = "/nowhere/log";
     const auto nowhere = open_access_log(configuration, true);
     REQUIRE_FALSE(nowhere);
     CHECK(nowhere.error() == Errno{ENOENT});

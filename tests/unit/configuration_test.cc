@@ -56,7 +56,7 @@ TEST_CASE("configuration: the smallest one has every default", "[configuration]"
     CHECK(configuration->wait_for_site == std::chrono::seconds(10));
     CHECK(configuration->pending_max == 1000);
     CHECK(configuration->sessions_max == 10000);
-    CHECK(configuration->access_log == "stderr");
+    CHECK(configuration->daemon.access_log == "stderr");
 }
 
 TEST_CASE("configuration: printed and read again it prints the same", "[configuration]") {
@@ -191,10 +191,10 @@ TEST_CASE("configuration: the control socket", "[configuration]") {
         return parse_configuration(
             R"({"listen": [":1"], "sites": "/s")" + std::string(control) + "}", "p.json");
     };
-    CHECK(parse("")->control == "/run/proxyd/control.sock");
-    CHECK(parse("")->control_place.empty());
-    CHECK(parse(R"(, "control": "none")")->control == "none");
-    CHECK(parse(R"(, "control": "/a/b")")->control_place == "p.json:1: control");
+    CHECK(parse("")->daemon.control == "/run/proxyd/control.sock");
+    CHECK(parse("")->daemon.control_place.empty());
+    CHECK(parse(R"(, "control": "none")")->daemon.control == "none");
+    CHECK(parse(R"(, "control": "/a/b")")->daemon.control_place == "p.json:1: control");
     CHECK(error_of(R"("control": "here")") ==
           "p.json:2: control: 'here' is no absolute path, \"none\" or an absolute path is allowed");
     CHECK(error_of(R"("control": 7)") ==

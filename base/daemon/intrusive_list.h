@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // IntrusiveList: a doubly linked list through its elements, which neither owns nor allocates. An
-// element derives from IntrusiveHook and is in one list at a time. Used for sessions that wait.
+// element derives from IntrusiveHook and is in one list at a time. Used for whatever waits its
+// turn.
 #pragma once
 
 #include <cassert>

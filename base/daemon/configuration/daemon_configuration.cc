@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "base/daemon/configuration/configuration_values.h"
-#include "proxyd/configuration_parts.h"
+#include "base/daemon/configuration/daemon_configuration.h"
 
+#include "base/daemon/configuration/configuration_values.h"
+
+#include <fmt/format.h>
 #include <sys/un.h>
 
 #include <cstring>
@@ -17,8 +19,16 @@ bool is_loopback(const SocketAddress& address) {
 
 }  // namespace
 
+DaemonConfiguration default_daemon_configuration(std::string_view file, std::string_view control) {
+    DaemonConfiguration configuration;
+    configuration.access_log_place = fmt::format("{}: access_log", file);
+    configuration.user_place = fmt::format("{}: user", file);
+    configuration.control = control;
+    return configuration;
+}
+
 void read_access_log(ConfigurationReader& reader, const JsonMember& member,
-                     Configuration& configuration) {
+                     DaemonConfiguration& configuration) {
     constexpr std::string_view Allowed = "\"stderr\", \"journal\" or an absolute path";
     const auto* text = reader.string_of(member.value, "access_log", Allowed);
     if (text == nullptr) return;
@@ -30,7 +40,7 @@ void read_access_log(ConfigurationReader& reader, const JsonMember& member,
 }
 
 void read_access_log_format(ConfigurationReader& reader, const JsonMember& member,
-                            Configuration& configuration) {
+                            DaemonConfiguration& configuration) {
     constexpr std::string_view Allowed = "\"text\" or \"json\"";
     const auto* text = reader.string_of(member.value, "access_log_format", Allowed);
     if (text == nullptr) return;
@@ -42,7 +52,7 @@ void read_access_log_format(ConfigurationReader& reader, const JsonMember& membe
 }
 
 void read_log_level(ConfigurationReader& reader, const JsonMember& member,
-                    Configuration& configuration) {
+                    DaemonConfiguration& configuration) {
     constexpr std::string_view Allowed =
         "\"error\", \"warning\", \"notice\", \"info\" or \"debug\"";
     const auto* text = reader.string_of(member.value, "log_level", Allowed);
@@ -55,7 +65,7 @@ void read_log_level(ConfigurationReader& reader, const JsonMember& member,
 }
 
 void read_metrics(ConfigurationReader& reader, const JsonMember& member,
-                  Configuration& configuration) {
+                  DaemonConfiguration& configuration) {
     constexpr std::string_view Allowed =
         "\"127.0.0.1:9100\", \"[::1]:9100\" or \"unix:/run/proxyd/metrics.sock\"";
     const auto* text = reader.string_of(member.value, "metrics", Allowed);
@@ -84,12 +94,44 @@ void read_metrics(ConfigurationReader& reader, const JsonMember& member,
         metrics.address = addresses[0];
 }
 
-void print_logs(const Configuration& configuration, nlohmann::ordered_json& out) {
+void read_control(ConfigurationReader& reader, const JsonMember& member,
+                  DaemonConfiguration& configuration) {
+    constexpr std::string_view Allowed = "\"none\" or an absolute path";
+    const auto* text = reader.string_of(member.value, "control", Allowed);
+    if (text == nullptr) return;
+    if (*text != "none" && !is_absolute_path(*text))
+        reader.add_error(member.value.line, "control", "'{}' is no absolute path, {} is allowed",
+                         printable(*text), Allowed);
+    configuration.control = *text;
+    configuration.control_place = reader.place(member.value.line, "control");
+}
+
+void read_user(ConfigurationReader& reader, const JsonMember& member,
+               DaemonConfiguration& configuration) {
+    constexpr std::string_view Allowed = "the name of a user";
+    const auto* text = reader.string_of(member.value, "user", Allowed);
+    if (text == nullptr) return;
+    if (text->empty() || text->find('\0') != text->npos)
+        reader.add_error(member.value.line, "user", "is '{}', {} is allowed", printable(*text),
+                         Allowed);
+    configuration.user = *text;
+    configuration.user_place = reader.place(member.value.line, "user");
+}
+
+void print_logs(const DaemonConfiguration& configuration, nlohmann::ordered_json& out) {
     out["access_log"] = configuration.access_log;
     out["access_log_format"] =
         configuration.access_log_format == AccessLogFormat::Json ? "json" : "text";
     out["log_level"] = log_level_word(configuration.log_level);
     if (!configuration.metrics.text.empty()) out["metrics"] = configuration.metrics.text;
+}
+
+void print_user(const DaemonConfiguration& configuration, nlohmann::ordered_json& out) {
+    if (!configuration.user.empty()) out["user"] = configuration.user;
+}
+
+void print_control(const DaemonConfiguration& configuration, nlohmann::ordered_json& out) {
+    out["control"] = configuration.control;
 }
 
 }  // namespace proxyd

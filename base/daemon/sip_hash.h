@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // SipHash-2-4 (Aumasson and Bernstein, 2012): a short hash under a secret key, so that nobody who
-// doesn't know the key can choose inputs that fall together. Used by source_limits. It is no
-// signature.
+// doesn't know the key can choose inputs that fall together. Used where clients choose the input.
+// It is no signature.
 #pragma once
 
 #include "base/posix/byte_reader.h"

@@ -3,7 +3,7 @@
 // It is bound under another name and renamed, so that it is never there with another mode, never
 // there without somebody who answers, and takes the place of one that a crash has left behind in
 // one step.
-#include "proxyd/socket_file.h"
+#include "base/daemon/socket_file.h"
 
 #include "base/daemon/log.h"
 
