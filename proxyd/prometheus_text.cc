@@ -52,8 +52,7 @@ class Text {
         sample(value);
     }
 
-    void histogram(std::string_view name, std::string_view help,
-                   const StatisticsSnapshot::Histogram& histogram) {
+    void histogram(std::string_view name, std::string_view help, const Histogram& histogram) {
         begin(name, "histogram", help);
         uint64_t count = 0;  // of this bucket and those below
         for (size_t i = 0; i < SharedHistogram::BoundsUs.size(); i++) {
