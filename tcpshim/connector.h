@@ -9,16 +9,15 @@
 // next(); the owner may destroy the connector in them.
 #pragma once
 
+#include "base/daemon/event_loop.h"
 #include "base/posix/socket_address.h"
 #include "base/posix/unique_fd.h"
+#include "tcpshim/backend_group.h"
 
 #include <cstdint>
 #include <string_view>
 
 namespace proxyd::shim {
-
-class Backend;       // backend.h: one backend of a site, its health and its counters
-class BackendGroup;  // backend_group.h: all backends of a site, and who comes next
 
 enum class ConnectFailure : uint8_t {
     Refused,      // ECONNREFUSED, a reset
@@ -32,5 +31,53 @@ enum class ConnectFailure : uint8_t {
 };
 // The word of the access log: "refused", "unreachable", "timed_out"...
 std::string_view connect_failure_word(ConnectFailure failure);
+
+// What is known of a client; the views live as long as its connection.
+struct ClientDescription {
+    SocketAddress source, destination;  // of the payload, else of the socket
+    std::string_view name, alpn, id;    // "" if the payload has none
+    uint16_t edge_port = 0;             // the site socket's
+};
+
+class Connector {
+  public:
+    class Owner {
+      public:
+        // TCP_NODELAY and O_NONBLOCK are set. `address`: none for a Unix stream.
+        virtual void on_connected(UniqueFd socket, BackendLease lease,
+                                  const SocketAddress& address) noexcept = 0;
+        virtual void on_no_backend(ConnectFailure failure) noexcept = 0;  // the last one's cause
+
+      protected:
+        ~Owner() = default;
+    };
+
+    // `bind_source`: the address to come from (IP_TRANSPARENT), for backends of its family; null:
+    // the kernel chooses.
+    Connector(EventLoop& loop, BackendGroup& group, const ClientDescription& client, Owner& owner,
+              const SocketAddress* bind_source = nullptr);
+
+    void start();
+    // The backend that was given failed before a byte passed: another one.
+    void next(ConnectFailure why);
+    uint32_t attempts() const { return attempts_; }
+
+  private:
+    void try_next();
+    void on_writable() noexcept;
+    void on_timeout() noexcept;
+    void fail(ConnectFailure why);
+
+    BackendGroup& group_;
+    const ClientDescription& client_;
+    Owner& owner_;
+    uint32_t attempts_ = 0;
+    ConnectFailure last_failure_ = ConnectFailure::NoneUp;
+    UniqueFd socket_;
+    SocketAddress address_;
+    BackendLease lease_;
+    WriteWatcher<&Connector::on_writable> writable_;
+    TimerWatcher<&Connector::on_timeout> timeout_;
+};
 
 }  // namespace proxyd::shim

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include "tcpshim/receiver.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+namespace proxyd::shim {
+namespace {
+
+// Before those who are here already have their turn: no more are queued by default, either
+// (net.unix.max_dgram_qlen).
+constexpr int ClientsPerTurn = 16;
+
+}  // namespace
+
+void Receiver::stop(bool takes_what_is_queued) {
+    if (is_stopped_) return;
+    readable_.stop();
+    is_stopped_ = true;
+    while (takes_what_is_queued && owner_.has_room_for(socket_) && take_one()) {
+    }
+}
+
+bool Receiver::take_one() {
+    ReceivedConnection received;
+    switch (receive_connection(socket_.fd, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, received)) {
+        case ReceiveOutcome::Connection:
+            owner_.on_client(std::move(received), socket_);
+            return true;
+        case ReceiveOutcome::NotOne:
+            return true;
+        case ReceiveOutcome::ShutDown:
+        case ReceiveOutcome::Failed:
+            return false;
+    }
+    return false;
+}
+
+void Receiver::on_readable() noexcept {
+    for (int taken = 0; taken < burst_; taken++) {
+        if (!owner_.has_room_for(socket_)) return readable_.stop();
+        if (!take_one()) {
+            burst_ = std::max(taken, 1);
+            return;
+        }
+    }
+    burst_ = std::min(2 * burst_, ClientsPerTurn);  // those that are left make it readable still
+}
+
+}  // namespace proxyd::shim
