@@ -46,7 +46,7 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1
 export PYTEST_ADDOPTS=-rs  # why a case was skipped
 
-libraries=(libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev libmicrohttpd-dev libsystemd-dev)
+libraries=(libc-ares-dev libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev libmicrohttpd-dev libsystemd-dev)
 to_build=(g++ cmake ninja-build pkg-config "${libraries[@]}" catch2)
 to_test=(python3 python3-pytest iproute2 libcap2-bin musl-tools strace procps util-linux)
 to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)

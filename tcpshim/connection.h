@@ -31,8 +31,9 @@ namespace proxyd::shim {
 
 // A site, its backends, and how many of its clients are here.
 struct Site {
-    explicit Site(const SiteConfiguration& its_configuration)
-        : configuration(its_configuration), group(its_configuration) {}
+    Site(EventLoop& loop, Resolver& resolver, ConnectPoll& connecting,
+         const SiteConfiguration& its_configuration)
+        : configuration(its_configuration), group(loop, resolver, connecting, its_configuration) {}
 
     const SiteConfiguration& configuration;
     BackendGroup group;

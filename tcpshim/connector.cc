@@ -1,115 +1,101 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/connector.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
+#include <utility>
 
 namespace proxyd::shim {
-namespace {
-
-ConnectFailure failure_of(int reason) {
-    switch (reason) {
-        case ECONNREFUSED:
-        case ECONNRESET:
-            return ConnectFailure::Refused;
-        case ETIMEDOUT:
-            return ConnectFailure::TimedOut;
-        case EMFILE:
-        case ENFILE:
-        case EADDRNOTAVAIL:
-        case ENOBUFS:
-        case ENOMEM:
-            return ConnectFailure::Local;
-        default:
-            return ConnectFailure::Unreachable;
-    }
-}
-
-}  // namespace
-
-std::string_view connect_failure_word(ConnectFailure failure) {
-    switch (failure) {
-        case ConnectFailure::Refused:
-            return "refused";
-        case ConnectFailure::Unreachable:
-            return "unreachable";
-        case ConnectFailure::TimedOut:
-            return "timed_out";
-        case ConnectFailure::NotResolved:
-            return "not_resolved";
-        case ConnectFailure::ClosedEarly:
-            return "closed_early";
-        case ConnectFailure::Full:
-            return "full";
-        case ConnectFailure::NoneUp:
-            return "none_up";
-        case ConnectFailure::Local:
-            return "local";
-    }
-    return "";
-}
 
 Connector::Connector(EventLoop& loop, BackendGroup& group, const ClientDescription& client,
-                     Owner& owner, const SocketAddress*)
-    : group_(group),
+                     Owner& owner, const SocketAddress* bind_source)
+    : loop_(loop),
+      group_(group),
       client_(client),
       owner_(owner),
-      writable_(loop, *this),
-      timeout_(loop, *this) {}
+      bind_source_(bind_source),
+      wait_left_(group.site().backend_wait),
+      wait_over_(loop, *this) {}
 
 void Connector::start() {
+    run_clock();
     try_next();
 }
 
 void Connector::next(ConnectFailure why) {
-    fail(why);
+    if (Backend* backend = group_.find(tried_.back())) backend->note_failed(why, began_);
+    last_failure_ = why;
+    run_clock();
+    try_next();
+}
+
+void Connector::run_clock() {
+    clock_started_ = Clock::now();
+    wait_over_.start(wait_left_);
+}
+
+void Connector::stop_clock() {
+    wait_over_.stop();
+    wait_left_ -= std::min(wait_left_, Clock::now() - clock_started_);
 }
 
 void Connector::try_next() {
-    if (attempts_ == group_.size()) return owner_.on_no_backend(last_failure_);
-    attempts_++;
-    Backend& backend = group_.next();
-    const BackendConfiguration& where = backend.configuration();
-    const auto address =
-        SocketAddress::parse_host(where.host, where.port != 0 ? where.port : client_.edge_port);
-    if (!address) return fail(ConnectFailure::NotResolved);
-    address_ = *address;
-    lease_ = BackendLease(backend);
-    socket_ =
-        UniqueFd::adopt(socket(address_.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket_.is_open()) return fail(ConnectFailure::Local);
-    const int yes = 1;
-    setsockopt(socket_.borrow().number(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-    if (connect(socket_.borrow().number(), address_.kernel_address(), address_.kernel_length()) !=
-            0 &&
-        errno != EINPROGRESS)
-        return fail(failure_of(errno));
-    writable_.start(socket_);
-    timeout_.start(group_.site().connect_timeout);
+    auto lease = group_.choose(client_.source, tried_);
+    if (!lease) {
+        // Others may have room soon, or the DNS may know of more.
+        if (lease.error() == ConnectFailure::Full || group_.is_waiting_for_service()) {
+            if (!last_failure_ || lease.error() == ConnectFailure::Full)
+                last_failure_ = lease.error() == ConnectFailure::Full ? ConnectFailure::Full
+                                                                      : ConnectFailure::NotResolved;
+            return group_.wait(*this);
+        }
+        return give_up(last_failure_.value_or(lease.error()));
+    }
+    lease_ = *std::move(lease);
+    began_ = lease_.began();
+    tried_.push_back(lease_.backend().number());
+    connect_.emplace(loop_, group_.poll(),
+                     BackendConnect::Target{.address = lease_.backend().address(),
+                                            .port_of_client = client_.edge_port,
+                                            .bind_source = bind_source_,
+                                            .timeout = group_.site().connect_timeout},
+                     static_cast<BackendConnect::Owner&>(*this));
+    connect_->start();
 }
 
-void Connector::on_writable() noexcept {
-    int reason = 0;
-    socklen_t size = sizeof(reason);
-    getsockopt(socket_.borrow().number(), SOL_SOCKET, SO_ERROR, &reason, &size);
-    if (reason != 0) return fail(failure_of(reason));
-    writable_.stop();
-    timeout_.stop();
-    owner_.on_connected(std::move(socket_), std::move(lease_), address_);
-}
-
-void Connector::on_timeout() noexcept {
-    fail(ConnectFailure::TimedOut);
-}
-
-void Connector::fail(ConnectFailure why) {
-    writable_.stop();
-    timeout_.stop();
-    socket_.close();
-    last_failure_ = why;
+void Connector::on_backend_change() noexcept {
     try_next();
+}
+
+void Connector::on_backend_connected(UniqueFd socket, const SocketAddress& address) noexcept {
+    stop_clock();
+    const SocketAddress connected = address;  // it lies in what goes now
+    connect_.reset();
+    owner_.on_connected(std::move(socket), std::move(lease_), connected);
+}
+
+void Connector::on_backend_failed(ConnectFailure failure) noexcept {
+    lease_.note_failed(failure);
+    last_failure_ = failure;
+    connect_.reset();
+    lease_.release();
+    try_next();
+}
+
+void Connector::on_wait_over() noexcept {
+    ConnectFailure failure = last_failure_.value_or(ConnectFailure::TimedOut);
+    if (connect_) {
+        // Others may have answered in the time that this one had, had there been more of it.
+        failure = ConnectFailure::TimedOut;
+        lease_.note_failed(failure);
+    }
+    connect_.reset();
+    lease_.release();
+    group_.stop_waiting(*this);
+    give_up(failure);
+}
+
+void Connector::give_up(ConnectFailure failure) {
+    stop_clock();
+    owner_.on_no_backend(failure);
 }
 
 }  // namespace proxyd::shim

@@ -12,38 +12,31 @@
 #include "base/daemon/event_loop.h"
 #include "base/posix/socket_address.h"
 #include "base/posix/unique_fd.h"
+#include "tcpshim/backend.h"
+#include "tcpshim/backend_connect.h"
 #include "tcpshim/backend_group.h"
+#include "tcpshim/connect_failure.h"
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 namespace proxyd::shim {
 
-enum class ConnectFailure : uint8_t {
-    Refused,      // ECONNREFUSED, a reset
-    Unreachable,  // no route, no such socket
-    TimedOut,     // connect_timeout
-    NotResolved,  // no address: the name doesn't exist, or no resolver answers and none ever did
-    ClosedEarly,  // connected, and closed before its first byte (told by the owner through next())
-    Full,         // all backends that are up have connections_max connections
-    NoneUp,       // all are down
-    Local,        // no port, descriptor or memory here
-};
-// The word of the access log: "refused", "unreachable", "timed_out"...
-std::string_view connect_failure_word(ConnectFailure failure);
-
-// What is known of a client; the views live as long as its connection.
+// What is known of a client; the views live as long as its Connection.
 struct ClientDescription {
     SocketAddress source, destination;  // of the payload, else of the socket
     std::string_view name, alpn, id;    // "" if the payload has none
-    uint16_t edge_port = 0;             // the site socket's
+    uint16_t edge_port = 0;             // the site socket's port
 };
 
-class Connector {
+class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
   public:
     class Owner {
       public:
-        // TCP_NODELAY and O_NONBLOCK are set. `address`: none for a Unix stream.
+        // The socket is non-blocking and has TCP_NODELAY; it is in no epoll set. The backend counts
+        // one connection more until `lease` goes. `address`: none for a Unix stream socket.
         virtual void on_connected(UniqueFd socket, BackendLease lease,
                                   const SocketAddress& address) noexcept = 0;
         virtual void on_no_backend(ConnectFailure failure) noexcept = 0;  // the last one's cause
@@ -52,32 +45,44 @@ class Connector {
         ~Owner() = default;
     };
 
-    // `bind_source`: the address to come from (IP_TRANSPARENT), for backends of its family; null:
-    // the kernel chooses.
+    // All outlive it. `bind_source`: the address that the backend shall see (IP_TRANSPARENT), or
+    // nullptr; backends that have no address of its family are unreachable.
     Connector(EventLoop& loop, BackendGroup& group, const ClientDescription& client, Owner& owner,
               const SocketAddress* bind_source = nullptr);
+    ~Connector() { group_.stop_waiting(*this); }
+    Connector(const Connector&) = delete;
+    Connector& operator=(const Connector&) = delete;
 
     void start();
-    // The backend that was given failed before a byte passed: another one.
+    // The backend that was given has failed before a byte of it came: another one. Notes the
+    // failure (BackendLease::note_failed isn't called beside it); the owner has let its lease go.
+    // The time since on_connected() doesn't count for backend_wait.
     void next(ConnectFailure why);
-    uint32_t attempts() const { return attempts_; }
+    uint32_t attempts() const { return static_cast<uint32_t>(tried_.size()); }  // backends tried
 
   private:
+    void on_backend_connected(UniqueFd socket, const SocketAddress& address) noexcept override;
+    void on_backend_failed(ConnectFailure failure) noexcept override;
+    void on_backend_change() noexcept override;
+    void on_wait_over() noexcept;
+    void run_clock();
+    void stop_clock();
     void try_next();
-    void on_writable() noexcept;
-    void on_timeout() noexcept;
-    void fail(ConnectFailure why);
+    void give_up(ConnectFailure failure);
 
+    EventLoop& loop_;
     BackendGroup& group_;
     const ClientDescription& client_;
     Owner& owner_;
-    uint32_t attempts_ = 0;
-    ConnectFailure last_failure_ = ConnectFailure::NoneUp;
-    UniqueFd socket_;
-    SocketAddress address_;
-    BackendLease lease_;
-    WriteWatcher<&Connector::on_writable> writable_;
-    TimerWatcher<&Connector::on_timeout> timeout_;
+    const SocketAddress* const bind_source_;
+    Clock::duration wait_left_;
+    Clock::time_point clock_started_{};
+    Clock::time_point began_{};  // the last try
+    std::optional<ConnectFailure> last_failure_;
+    std::vector<uint64_t> tried_;  // numbers of backends
+    BackendLease lease_;           // of the one that is being tried
+    std::optional<BackendConnect> connect_;
+    TimerWatcher<&Connector::on_wait_over> wait_over_;
 };
 
 }  // namespace proxyd::shim

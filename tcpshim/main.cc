@@ -41,9 +41,10 @@ int fail(ExitCode code, std::string_view text) {
 
 class Program final : private Worker::Observer {
   public:
-    explicit Program(Configuration configuration)
+    Program(EventLoop& loop, Resolver& resolver, Configuration configuration)
         : configuration_(std::move(configuration)),
-          worker_(loop_, configuration_, *this),
+          loop_(loop),
+          worker_(loop_, configuration_, resolver, *this),
           terminate_(loop_, *this, SIGTERM),
           interrupt_(loop_, *this, SIGINT) {}
 
@@ -92,7 +93,7 @@ class Program final : private Worker::Observer {
     void on_drained() noexcept override { loop_.stop(); }
 
     Configuration configuration_;
-    EventLoop loop_;
+    EventLoop& loop_;
     Worker worker_;
     uint64_t connections_ = 0;
     SignalWatcher<&Program::on_signal> terminate_, interrupt_;
@@ -148,7 +149,10 @@ int run(int argc, char** argv) {
     configuration.sites.push_back(std::move(site));
     if (const char* level = getenv("TCPSHIM_LOG"))
         if (const auto found = log_level_of(level)) set_log_level(*found);
-    return Program(std::move(configuration)).run();
+    EventLoop loop;
+    const auto resolver = Resolver::create(loop, configuration.resolvers);
+    if (!resolver) return fail(SystemRefused, resolver.error());
+    return Program(loop, **resolver, std::move(configuration)).run();
 }
 
 }  // namespace

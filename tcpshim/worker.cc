@@ -38,18 +38,20 @@ size_t affordable_connections() {
 
 }  // namespace
 
-Worker::Worker(EventLoop& loop, const Configuration& configuration, Observer& observer)
+Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& resolver,
+               Observer& observer)
     : loop_(loop),
       configuration_(configuration),
       observer_(observer),
       connections_affordable_(affordable_connections()),
       poll_(loop),
+      connecting_(loop),
       pipes_(affordable_pipes(), PipesIdleMax, PipeBytes),
       buffer_(std::make_unique<uint8_t[]>(BufferBytes)),
       services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, *this},
       drain_timeout_(loop, *this) {
     for (const SiteConfiguration& site : configuration.sites)
-        sites_.push_back(std::make_unique<Site>(site));
+        sites_.push_back(std::make_unique<Site>(loop, resolver, connecting_, site));
 }
 
 Worker::~Worker() = default;

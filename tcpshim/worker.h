@@ -7,8 +7,10 @@
 
 #include "base/daemon/event_loop.h"
 #include "tcpshim/configuration.h"
+#include "tcpshim/connect_poll.h"
 #include "tcpshim/connection.h"
 #include "tcpshim/receiver.h"
+#include "tcpshim/resolver.h"
 
 #include <memory>
 #include <vector>
@@ -28,12 +30,13 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
         ~Observer() = default;
     };
 
-    // Borrows all three.
-    Worker(EventLoop& loop, const Configuration& configuration, Observer& observer);
+    // Borrows all four. Backends' names are asked for, and backends checked, from now on.
+    Worker(EventLoop& loop, const Configuration& configuration, Resolver& resolver,
+           Observer& observer);
     ~Worker();
 
-    // Whether the kernel has given what it takes: an epoll set.
-    bool is_open() const { return poll_.is_open(); }
+    // Whether the kernel has given what it takes: two epoll sets.
+    bool is_open() const { return poll_.is_open() && connecting_.is_open(); }
     void start(std::vector<SiteSocket> sockets);
     // Receives no more clients; on_drained() comes when those who are here are through, or
     // drain_timeout is over. With `takes_what_is_queued` those who wait at the site sockets are
@@ -57,6 +60,7 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     Observer& observer_;
     const size_t connections_affordable_;
     RelayPoll poll_;
+    ConnectPoll connecting_;
     PipePool pipes_;
     std::unique_ptr<uint8_t[]> buffer_;
     ConnectionServices services_;
