@@ -34,25 +34,24 @@ std::shared_ptr<OpenSiteSockets::Socket> OpenSiteSockets::open_one(
     made->directory_path = site.directory;
     made->port = port;
     made->place = site.place;
-    made->directory = UniqueFd::adopt(
-        ::open(site.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    made->directory =
+        UniqueFd::adopt(::open(site.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!made->directory.is_open()) {
-        problems.push_back(fmt::format("{}: cannot open {}: {}", site.place, site.directory,
-                                       errno_text(errno)));
+        problems.push_back(
+            fmt::format("{}: cannot open {}: {}", site.place, site.directory, errno_text(errno)));
         return nullptr;
     }
     // Its clients would come to us instead.
     if (probe_site_socket(made->directory, made->file().c_str()) == SiteSocketState::Alive) {
-        problems.push_back(fmt::format("{}: somebody receives at {} already", site.place,
-                                       made->path()));
+        problems.push_back(
+            fmt::format("{}: somebody receives at {} already", site.place, made->path()));
         return nullptr;
     }
     made->fd = UniqueFd::adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    const auto bound = made->fd.is_open()
-                           ? bind_hidden_site_socket(made->fd, made->directory,
-                                                     site.directory + "/",
-                                                     {.port = port, .instance = {}})
-                           : Result<void>(Unexpected{Errno::last()});
+    const auto bound = made->fd.is_open() ? bind_hidden_site_socket(made->fd, made->directory,
+                                                                    site.directory + "/",
+                                                                    {.port = port, .instance = {}})
+                                          : Result<void>(Unexpected{Errno::last()});
     if (bound) return made;
     problems.push_back(fmt::format("{}: cannot put a socket at {}: {}", site.place, made->path(),
                                    errno_text(bound.error().number)));
@@ -106,9 +105,8 @@ bool OpenSiteSockets::remove_files(const OpenSiteSockets* kept) {
         const int directory = socket.directory.borrow().number();
         const std::string file = socket.inode != 0 ? socket.file() : socket.hidden_file();
         struct stat status {};
-        const bool is_ours =
-            fstatat(directory, file.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            (socket.inode == 0 || status.st_ino == socket.inode);
+        const bool is_ours = fstatat(directory, file.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                             (socket.inode == 0 || status.st_ino == socket.inode);
         if (is_ours) unlinkat(directory, file.c_str(), 0);
     }
     return removed_any;
@@ -117,9 +115,9 @@ bool OpenSiteSockets::remove_files(const OpenSiteSockets* kept) {
 std::vector<SiteSocket> OpenSiteSockets::duplicate() const {
     std::vector<SiteSocket> sockets;
     for (const Place& place : sockets_)
-        sockets.push_back({UniqueFd::adopt(fcntl(place.socket->fd.borrow().number(),
-                                                 F_DUPFD_CLOEXEC, 3)),
-                           place.site, place.socket->port});
+        sockets.push_back(
+            {UniqueFd::adopt(fcntl(place.socket->fd.borrow().number(), F_DUPFD_CLOEXEC, 3)),
+             place.site, place.socket->port});
     return sockets;
 }
 

@@ -26,8 +26,8 @@ Result<std::unique_ptr<WorkerStatistics>> WorkerStatistics::create(
     std::unique_ptr<WorkerStatistics> made(new WorkerStatistics);
     made->bytes_ = sizeof(SharedNumber) + site_count * sizeof(SiteStatistics) +
                    backend_count * sizeof(BackendStatistics);
-    void* const memory = mmap(nullptr, made->bytes_, PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* const memory =
+        mmap(nullptr, made->bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return Unexpected{Errno::last()};
     made->memory_ = memory;
     auto* const lost = static_cast<SharedNumber*>(memory);

@@ -65,8 +65,8 @@ struct BackendStatistics {
     SharedNumber chosen, answered, checks_good, checks_bad;
     std::array<SharedNumber, ConnectFailureCount> failed;
     SharedNumber bytes_to_backend, bytes_to_client;
-    SharedNumber state;        // a BackendState
-    SharedNumber since_ms;     // when it became so, since 1970
+    SharedNumber state;     // a BackendState
+    SharedNumber since_ms;  // when it became so, since 1970
     SharedText<CauseBytesMax> cause;
 };
 

@@ -46,7 +46,6 @@ StatisticsWriter::StatisticsWriter(EventLoop& loop, const Configuration& configu
 void StatisticsWriter::follow(const std::vector<std::unique_ptr<Site>>& sites) {
     sites_ = &sites;
     copy();
-    before_wait_.start();
 }
 
 void StatisticsWriter::count_begin(const Site& site) {
@@ -89,7 +88,7 @@ BackendStatistics* StatisticsWriter::slot_of(size_t site, std::string_view text)
 }
 
 void StatisticsWriter::on_before_wait() noexcept {
-    if (later_.is_active()) return;
+    if (sites_ == nullptr || later_.is_active()) return;
     const Clock::time_point now = Clock::now();
     if (now - copied_at_ >= CopyInterval)
         copy();

@@ -69,7 +69,6 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
             return;
         }
         channel_.send({{"is", "ready"}});
-        before_wait_.start();
         loop_.run();
         access_log_.flush();
     }

@@ -8,8 +8,8 @@
 
 namespace proxyd::shim {
 
-Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, Channel::Owner& owner,
-                                                            std::shared_ptr<Generation> generation) {
+Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(
+    EventLoop& loop, Channel::Owner& owner, std::shared_ptr<Generation> generation) {
     auto statistics = WorkerStatistics::create(generation->configuration);
     if (!statistics) return Unexpected{statistics.error()};
     auto ends = Channel::make_pair();
