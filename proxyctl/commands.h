@@ -3,7 +3,7 @@
 // What each command does: its exit code. Used by the table of commands (invocation.cc).
 #pragma once
 
-#include "base/daemon/control_client.h"
+#include "base/daemon/control/control_client.h"
 #include "proxyctl/invocation.h"
 
 #include <functional>

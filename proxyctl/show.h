@@ -4,7 +4,7 @@
 // to text. Used by the commands.
 #pragma once
 
-#include "base/daemon/control_client.h"
+#include "base/daemon/control/control_client.h"
 #include "proxyctl/text.h"
 
 #include <string>

@@ -3,7 +3,7 @@
 
 #include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
-#include "proxyd/metrics_http.h"
+#include "base/daemon/metrics/metrics_http.h"
 #include "proxyd/sandbox.h"
 #include "proxyd/worker.h"
 

@@ -182,7 +182,7 @@ Result<void, std::string> Supervisor::serve_metrics() {
         if (address.text.empty()) metrics_.reset();
         return {};
     }
-    auto metrics = MetricsHttp::create(loop_, duplicate(next_->metrics_socket), *this);
+    auto metrics = MetricsHttp::create(loop_, duplicate(next_->metrics_socket), *this, "proxyd");
     if (!metrics)
         return Unexpected{fmt::format("{}: cannot serve at {}: {}", address.place, address.text,
                                       errno_text(metrics.error().number))};
