@@ -62,12 +62,10 @@ Result<std::string> read_file(const std::string& path) {
 Result<Configuration, LoadFailure> load_file(const std::string& file) {
     const auto text = read_file(file);
     if (!text)
-        return Unexpected{
-            LoadFailure{SystemRefused,
-                        {fmt::format("{}: cannot be read: {}{}", file,
-                                     errno_text(text.error().number),
-                                     text.error().number == ENOENT ? "; --config says where it is"
-                                                                   : "")}}};
+        return Unexpected{LoadFailure{
+            SystemRefused,
+            {fmt::format("{}: cannot be read: {}{}", file, errno_text(text.error().number),
+                         text.error().number == ENOENT ? "; --config says where it is" : "")}}};
     auto configuration = parse_configuration(*text, file);
     if (!configuration) return Unexpected{LoadFailure{WrongUse, configuration.error()}};
     return *std::move(configuration);

@@ -61,21 +61,21 @@ bool is_shown(const BackendTotals& backend) {
 }
 
 Json backend_json(const std::string& site, const std::string& text, const BackendTotals& backend) {
-    Json out = {{"site", site},
-                {"backend", text},
-                {"state", backend.is_current ? std::string(backend_state_word(backend.state))
-                                             : "gone"},
-                {"since_ms", nullptr},
-                {"cause", nullptr},
-                {"active", backend.active},
-                {"connections", backend.connections},
-                {"answered", backend.answered},
-                {"failures", backend.failures()},
-                {"failed", failures_json(backend.failed)},
-                {"checks_good", backend.checks_good},
-                {"checks_bad", backend.checks_bad},
-                {"to_backend", backend.bytes_to_backend},
-                {"to_client", backend.bytes_to_client}};
+    Json out = {
+        {"site", site},
+        {"backend", text},
+        {"state", backend.is_current ? std::string(backend_state_word(backend.state)) : "gone"},
+        {"since_ms", nullptr},
+        {"cause", nullptr},
+        {"active", backend.active},
+        {"connections", backend.connections},
+        {"answered", backend.answered},
+        {"failures", backend.failures()},
+        {"failed", failures_json(backend.failed)},
+        {"checks_good", backend.checks_good},
+        {"checks_bad", backend.checks_bad},
+        {"to_backend", backend.bytes_to_backend},
+        {"to_client", backend.bytes_to_client}};
     if (backend.is_current) out["since_ms"] = age_ms(backend.since_ms);
     if (!backend.cause.empty()) out["cause"] = backend.cause;
     return out;
@@ -119,8 +119,8 @@ std::vector<Json> backends_json(const StatisticsTotals& totals, std::string_view
     std::vector<Json> out;
     for (const auto& [name, site] : totals.sites)
         for (const auto& [text, backend] : site.backends)
-            if (is_shown(backend) && (name.find(match) != std::string::npos ||
-                                      text.find(match) != std::string::npos))
+            if (is_shown(backend) &&
+                (name.find(match) != std::string::npos || text.find(match) != std::string::npos))
                 out.push_back(backend_json(name, text, backend));
     return out;
 }

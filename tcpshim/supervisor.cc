@@ -137,8 +137,7 @@ Problems Supervisor::prepare(Generation& next) {
     return problems;
 }
 
-Result<void, std::string> Supervisor::start_worker(
-    const std::shared_ptr<Generation>& generation) {
+Result<void, std::string> Supervisor::start_worker(const std::shared_ptr<Generation>& generation) {
     auto worker = WorkerProcess::start(loop_, *this, generation);
     if (!worker)
         return Unexpected{
@@ -155,7 +154,8 @@ void Supervisor::put_next_in_force() {
     bool has_removed = false;
     if (before != nullptr) {
         has_removed = before->sockets.remove_files(&current_->sockets);
-        if (before->configuration.daemon.metrics.text != current_->configuration.daemon.metrics.text)
+        if (before->configuration.daemon.metrics.text !=
+            current_->configuration.daemon.metrics.text)
             remove_metrics_socket(before->configuration.daemon.metrics);
     }
     control_.put_next_in_force(current_->configuration.daemon);
@@ -177,13 +177,13 @@ void Supervisor::put_next_in_force() {
 void Supervisor::serve_metrics() {
     metrics_.reset();
     if (!current_->metrics_socket.is_open()) return;
-    auto metrics = MetricsHttp::create(loop_, duplicate(current_->metrics_socket), *this);
+    auto metrics =
+        MetricsHttp::create(loop_, duplicate(current_->metrics_socket), *this, "tcpshim");
     if (metrics)
         metrics_ = *std::move(metrics);
     else
         log_error("{}: cannot serve at {}: {}", current_->configuration.daemon.metrics.place,
-                  current_->configuration.daemon.metrics.text,
-                  errno_text(metrics.error().number));
+                  current_->configuration.daemon.metrics.text, errno_text(metrics.error().number));
 }
 
 // Everything stays as it is; or ends, if there is nothing yet.
@@ -210,9 +210,9 @@ void Supervisor::finish(const Problems& problems) {
     }
     exit_code_ = Fine;
     const bool is_start = current_->number == 1 && problems.empty();
-    const std::string what = fmt::format("sites={} sockets={} generation={}",
-                                         current_->configuration.sites.size(),
-                                         current_->sockets.size(), current_->number);
+    const std::string what =
+        fmt::format("sites={} sockets={} generation={}", current_->configuration.sites.size(),
+                    current_->sockets.size(), current_->number);
     if (!problems.empty()) {
         failed_reloads_++;
         for (const std::string& problem : problems)
@@ -235,8 +235,7 @@ void Supervisor::finish(const Problems& problems) {
 
 void Supervisor::on_task_late() noexcept {
     if (next_ != nullptr)
-        give_up_next(
-            {fmt::format("the new worker was not ready in {} s", TaskTimeMax.count())});
+        give_up_next({fmt::format("the new worker was not ready in {} s", TaskTimeMax.count())});
     else
         finish({});  // an old worker that hangs is not waited for
 }
