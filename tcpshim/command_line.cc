@@ -21,7 +21,7 @@ constexpr std::array<Option, 13> Options = {{
     {"port", "EDGE", "the port that its clients come to (default: 443); may be given again"},
     {"to", "HOST:PORT", "a backend, also unix:PATH or srv:SERVICE; may be given again"},
     {"balance", "HOW", "round_robin (default), least_connections or source_hash"},
-    {"proxy-protocol", "1|2", "tell backends who the client is, in a header of that version"},
+    {"proxy-protocol", "VERSION", "tell backends who the client is, in a header of version 1 or 2"},
     {"control", "SOCKET", "the control socket, with --site (default: none)"},
     {"access-log", "WHERE", "stderr, journal or a path, with --site (default: stderr)"},
     {"log-level", "LEVEL", "error, warning, notice, info or debug, with --site"},

@@ -164,7 +164,7 @@ def verify(*units):
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(units):
-    assert verify(units / "proxyd.service", units / "proxyd.socket") == (0, "")
+    assert verify(units / "proxyd.service", units / "proxyd.socket", units / "tcpshim.service") == (0, "")
 
 
 def test_the_unit_is_confined_as_far_as_documented(units):
