@@ -25,7 +25,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-mixed-XXXXXX")
 chmod 711 "$dir" # nginx's workers are another user's
 mkdir -p "$dir"/{sites/{www,shop},nginx}
 # fill FILE [NUMBER]
-fill() { sed "s|@DIRECTORY@|$dir|; s|@ADDRESS@|$address|; s|@SHOP@|$shop|; s|@USER@|$(id -un)|; s|@NUMBER@|${2-}|" "$here/$1"; }
+fill() { sed "s|@DIRECTORY@|$dir|g; s|@ADDRESS@|$address|g; s|@SHOP@|$shop|g; s|@USER@|$(id -un)|g; s|@NUMBER@|${2-}|g" "$here/$1"; }
 fill proxyd.json >"$dir/proxyd.json"
 fill tcpshim.json >"$dir/tcpshim.json"
 fill www.conf >"$dir/nginx/www.conf"

@@ -24,7 +24,7 @@ build=$(cd "$build" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-tcpshim-XXXXXX")
 chmod 711 "$dir" # nginx's workers are another user's
 mkdir -p "$dir"/{sites/{blog,files,nas}.home.test,nginx,blog,files}
-fill() { sed "s|@DIRECTORY@|$dir|; s|@ADDRESS@|$address|; s|@NAS@|$nas|; s|@USER@|$(id -un)|" "$here/$1" >"$dir/${2-}$1"; }
+fill() { sed "s|@DIRECTORY@|$dir|g; s|@ADDRESS@|$address|g; s|@NAS@|$nas|g; s|@USER@|$(id -un)|g" "$here/$1" >"$dir/${2-}$1"; }
 fill proxyd.json
 fill tcpshim.json
 fill nginx.conf nginx/
