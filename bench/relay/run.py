@@ -112,7 +112,7 @@ class Haproxy(Peer):
         configuration = self.write("haproxy.cfg", f"""
 global
     nbthread 1
-    maxconn 20000
+    maxconn 4000
 defaults
     mode tcp
     {self.extra}
@@ -145,7 +145,7 @@ class Nginx(Peer):
         configuration = self.write("nginx.conf", f"""
 {load}
 daemon off; worker_processes 1; pid {self.directory}/pid; error_log {self.directory}/error.log;
-events {{ worker_connections 20000; }}
+events {{ worker_connections 9000; }}
 stream {{ server {{ listen {Address}:{self.port}; proxy_pass {Address}:{BackendPort}; proxy_timeout 1h; }} }}
 """)
         self.run("nginx", "-p", self.directory, "-c", configuration)
@@ -189,12 +189,15 @@ class Bench:
         self.backend = subprocess.Popen([self.load, "serve", Address, str(BackendPort)], stdout=subprocess.PIPE)
         self.backend.stdout.readline()
         self.peers = {}
+        self.figures = {}
+
+    def start(self, directory):
+        options = self.options
         for name in options.only:
             self.peers[name] = Peers[name](directory / name.replace(" ", "-"), options)
             self.peers[name].start()
         for name, peer in self.peers.items():
             wait_for(lambda: can_connect(peer.port), f"{name}'s start")
-        self.figures = {}
 
     def clients(self, *words):
         done = subprocess.run([self.load, *map(str, words)], capture_output=True, text=True, timeout=300)
@@ -269,10 +272,13 @@ def main():
     parser.add_argument("tcpshim_options", nargs="*")
     options = parser.parse_args()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="relay-bench-"))
-    size = GiB if options.quick else 4 * GiB
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: terminated"))
+    size = GiB // 2 if options.quick else 4 * GiB
     bench = Bench(options, directory)
     try:
-        for _ in range(options.rounds):
+        bench.start(directory)
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             if "get" in options.measures:
                 bench.transfer("download, 1 connection", "get", 1, size)
             if "put" in options.measures:
@@ -282,11 +288,11 @@ def main():
             if "connect" in options.measures:
                 bench.connect(10, 1 if options.quick else 3)
         if "keep" in options.measures:
-            bench.keep(500 if options.quick else 2000)
+            bench.keep(500 if options.quick else 1500)
     finally:
         bench.close()
         shutil.rmtree(directory, ignore_errors=True)
-    print(bench.table())
+        print(bench.table())
     if options.json:
         options.json.write_text(json.dumps(bench.figures, indent=1))
 
