@@ -15,13 +15,14 @@
 namespace proxyd::shim {
 namespace {
 
-constexpr std::array<Option, 13> Options = {{
+constexpr std::array<Option, 14> Options = {{
     {"config", "FILE", "the configuration (default: /etc/proxyd/tcpshim.json)"},
     {"site", "DIR|NAME", "instead: one site's directory; NAME means /run/proxyd/sites/NAME"},
     {"port", "EDGE", "the port that its clients come to (default: 443); may be given again"},
     {"to", "HOST:PORT", "a backend, also unix:PATH or srv:SERVICE; may be given again"},
     {"balance", "HOW", "round_robin (default), least_connections or source_hash"},
     {"proxy-protocol", "VERSION", "tell backends who the client is, in a header of version 1 or 2"},
+    {"instance", "WORD", "beside other tcpshims of the site: PORT.WORD.sock, not PORT.sock"},
     {"control", "SOCKET", "the control socket, with --site (default: none)"},
     {"access-log", "WHERE", "stderr, journal or a path, with --site (default: stderr)"},
     {"log-level", "LEVEL", "error, warning, notice, info or debug, with --site"},
@@ -31,8 +32,9 @@ constexpr std::array<Option, 13> Options = {{
     {"version", "", "print the version, and end"},
 }};
 
-constexpr std::array<std::string_view, 8> OfSite = {
-    "site", "port", "to", "balance", "proxy-protocol", "control", "access-log", "log-level"};
+constexpr std::array<std::string_view, 9> OfSite = {"site",    "port",           "to",
+                                                    "balance", "proxy-protocol", "instance",
+                                                    "control", "access-log",     "log-level"};
 
 using Outcome = Result<void, std::string>;
 
@@ -90,6 +92,9 @@ Outcome apply(Configuration& configuration, SiteConfiguration& site, const Given
     } else if (option.name == "proxy-protocol") {
         if (text != "1" && text != "2") return wrong(option, "1 or 2 is allowed");
         site.proxy_protocol = text == "1" ? ProxyProtocolVersion::V1 : ProxyProtocolVersion::V2;
+    } else if (option.name == "instance") {
+        if (!is_instance(text)) return wrong(option, "{} is allowed", InstanceForms);
+        configuration.instance = text;
     } else if (option.name == "control") {
         return set_place(configuration.daemon.control, option, "\"none\"", text == "none");
     } else if (option.name == "access-log") {

@@ -78,7 +78,8 @@ struct SiteConfiguration {
 };
 
 struct Configuration {
-    std::string file;  // "" if it came from the command line
+    std::string file;      // "" if it came from the command line
+    std::string instance;  // of the sockets' names, <port>.<instance>.sock; "": <port>.sock
     std::vector<SiteConfiguration> sites;
     size_t connections_max = 50'000;     // relayed at once
     Milliseconds drain_timeout{60'000};  // how long old connections may go on after SIGTERM

@@ -4,10 +4,12 @@
 #include "base/daemon/configuration/configuration_keys.h"
 #include "base/daemon/configuration/configuration_values.h"
 #include "base/handoff/dns_name.h"
+#include "base/handoff/site_socket.h"
 #include "base/posix/socket_address.h"
 #include "tcpshim/site_reader.h"
 #include "tcpshim/words.h"
 
+#include <ctype.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -71,6 +73,15 @@ void read_sites(ConfigurationReader& reader, const JsonMember& member, Reading& 
             read_site(reader, site, reading);
 }
 
+void read_instance(ConfigurationReader& reader, const JsonMember& member, Reading& reading) {
+    const auto* text = reader.string_of(member.value, "instance", InstanceForms);
+    if (text == nullptr) return;
+    if (!is_instance(*text))
+        reader.add_error(member.value.line, "instance", "is '{}', {} is allowed", printable(*text),
+                         InstanceForms);
+    reading.configuration.instance = *text;
+}
+
 void read_connections_max(ConfigurationReader& reader, const JsonMember& member, Reading& reading) {
     reader.read_count(member, 1, 1'000'000, reading.configuration.connections_max);
 }
@@ -110,6 +121,7 @@ void read_resolvers(ConfigurationReader& reader, const JsonMember& member, Readi
 constexpr auto Keys = std::to_array<ConfigurationKey<Reading>>({
     {"sites", read_sites},
     {"defaults", read_defaults},
+    {"instance", read_instance},
     {"connections_max", read_connections_max},
     {"drain_timeout", read_drain_timeout},
     {"resolvers", read_resolvers},
@@ -186,6 +198,12 @@ OrderedJson site_json(const SiteConfiguration& site) {
 
 }  // namespace
 
+bool is_instance(std::string_view text) {
+    return !text.empty() && text.size() <= SiteSocketName::InstanceBytesMax &&
+           std::ranges::all_of(
+               text, [](unsigned char c) { return isalnum(c) != 0 || c == '-' || c == '_'; });
+}
+
 std::string site_directory_of(std::string_view text) {
     if (is_absolute_path(text)) return without_trailing_slashes(text);
     const bool is_wildcard = text.starts_with("*.");
@@ -225,6 +243,7 @@ std::string print_configuration(const Configuration& configuration) {
     OrderedJson out;
     for (const SiteConfiguration& site : configuration.sites)
         out["sites"][site.directory] = site_json(site);
+    if (!configuration.instance.empty()) out["instance"] = configuration.instance;
     out["connections_max"] = configuration.connections_max;
     out["drain_timeout"] = format_duration(configuration.drain_timeout);
     if (!configuration.resolvers.empty()) out["resolvers"] = configuration.resolvers;

@@ -22,6 +22,10 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
 // As JSON that parse_configuration reads back to the same value.
 std::string print_configuration(const Configuration& configuration);
 
+// What may stand in a site socket's name as its instance.
+inline constexpr std::string_view InstanceForms = "up to 64 letters, digits, '-' and '_'";
+bool is_instance(std::string_view text);
+
 // The directory that a site's text means: an absolute path, or a name below /run/proxyd/sites;
 // "" if it is neither.
 std::string site_directory_of(std::string_view text);

@@ -115,7 +115,9 @@ int run(int argc, char** argv) {
     if (!line->has("check-config") && !line->has("print-config")) {
         signal(SIGPIPE, SIG_IGN);  // also for splice(2), which knows no MSG_NOSIGNAL
         raise_descriptor_limit();
-        return Supervisor(std::move(load)).run();
+        auto passed = adopt_passed_sockets();
+        if (!passed) return fail(SystemRefused, passed.error());
+        return Supervisor(std::move(load), *std::move(passed)).run();
     }
     const auto configuration = load();
     if (!configuration) {

@@ -39,6 +39,7 @@ StatisticsWriter::StatisticsWriter(EventLoop& loop, const Configuration& configu
       statistics_(statistics),
       later_(loop, *this),
       before_wait_(loop, *this) {
+    slots_.resize(configuration.sites.size());
     for (size_t i = 0; i < configuration.sites.size(); i++)
         site_indices_.emplace(configuration.sites[i].name, i);
 }
@@ -78,13 +79,14 @@ void StatisticsWriter::count_end(const ConnectionRecord& record) {
 
 // Nothing if there are more targets of services than slots: those are counted with the site alone.
 BackendStatistics* StatisticsWriter::slot_of(size_t site, std::string_view text) {
-    text = text.substr(0, BackendStatistics::TextBytesMax);
-    for (BackendStatistics& slot : statistics_.backends_of(site)) {
-        const std::string used_by = slot.text.read();
-        if (used_by.empty()) slot.text.write(text);
-        if (used_by.empty() || used_by == text) return &slot;
-    }
-    return nullptr;
+    auto& used = slots_[site];
+    if (const auto found = used.find(text); found != used.end()) return found->second;
+    const auto slots = statistics_.backends_of(site);
+    if (used.size() == slots.size()) return nullptr;
+    BackendStatistics& slot = slots[used.size()];
+    slot.text.write(text);
+    used.emplace(text, &slot);
+    return &slot;
 }
 
 void StatisticsWriter::on_before_wait() noexcept {

@@ -11,6 +11,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -43,8 +46,9 @@ class StatisticsWriter {
     const Configuration& configuration_;
     WorkerStatistics& statistics_;
     const std::vector<std::unique_ptr<Site>>* sites_ = nullptr;
-    std::unordered_map<std::string_view, size_t> site_indices_;  // by name
-    std::unordered_map<uint64_t, Followed> followed_;            // by a backend's number
+    std::unordered_map<std::string_view, size_t> site_indices_;                  // by name
+    std::vector<std::map<std::string, BackendStatistics*, std::less<>>> slots_;  // of each site
+    std::unordered_map<uint64_t, Followed> followed_;  // by a backend's number
     Clock::time_point copied_at_{};
     TimerWatcher<&StatisticsWriter::copy> later_;
     BeforeWaitWatcher<&StatisticsWriter::on_before_wait> before_wait_;

@@ -45,8 +45,9 @@ Result<UniqueFd, std::string> open_access_log(const DaemonConfiguration& daemon)
 
 }  // namespace
 
-Supervisor::Supervisor(Load load)
+Supervisor::Supervisor(Load load, std::vector<PassedSocket> passed)
     : load_(std::move(load)),
+      passed_(std::move(passed)),
       restart_(loop_, *this),
       task_late_(loop_, *this),
       watchdog_(loop_, *this),
@@ -114,8 +115,8 @@ Problems Supervisor::prepare(Generation& next) {
         next.user = *std::move(user);
     else
         problems.push_back(fmt::format("{}: {}", daemon.user_place, user.error()));
-    next.sockets = OpenSiteSockets::open(next.configuration,
-                                         current_ ? &current_->sockets : nullptr, problems);
+    next.sockets = OpenSiteSockets::open(
+        next.configuration, current_ ? &current_->sockets : nullptr, passed_, problems);
     auto log = open_access_log(daemon);
     if (log)
         next.access_log = *std::move(log);

@@ -37,7 +37,8 @@ class Supervisor final : private Channel::Owner,
   public:
     // `load` gives the configuration, at the start and at each reload.
     using Load = std::function<Result<Configuration, LoadFailure>()>;
-    explicit Supervisor(Load load);
+    // `passed` are a keeper's.
+    Supervisor(Load load, std::vector<PassedSocket> passed);
 
     // Runs until it is told to stop; the exit code.
     int run();
@@ -80,6 +81,7 @@ class Supervisor final : private Channel::Owner,
     void replace_worker() noexcept;
 
     const Load load_;
+    const std::vector<PassedSocket> passed_;
     const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
     std::chrono::system_clock::time_point configured_at_ = started_at_;
     EventLoop loop_;

@@ -83,8 +83,7 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
         auto resolver = Resolver::create(loop_, configuration_.resolvers);
         if (!resolver) return Unexpected{resolver.error()};
         resolver_ = *std::move(resolver);
-        worker_.emplace(loop_, configuration_, *resolver_,
-                        static_cast<Worker::Observer&>(*this));
+        worker_.emplace(loop_, configuration_, *resolver_, static_cast<Worker::Observer&>(*this));
         if (!worker_->is_open())
             return Unexpected{std::string("cannot get an epoll set: ") +
                               std::string(errno_text(errno))};

@@ -17,9 +17,9 @@ _tcpshim() {
     --proxy-protocol) mapfile -t COMPREPLY < <(compgen -W '1 2' -- "$current"); return ;;
     --log-level) mapfile -t COMPREPLY < <(compgen -W 'error warning notice info debug' -- "$current"); return ;;
     --to) mapfile -t COMPREPLY < <(compgen -A hostname -- "$current"); return ;;
-    --port) return ;;
+    --port | --instance) return ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W '--config --site --port --to --balance --proxy-protocol --control --access-log --log-level --check-config --print-config --help --version' -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W '--config --site --port --to --balance --proxy-protocol --instance --control --access-log --log-level --check-config --print-config --help --version' -- "$current")
 }
 
 complete -F _tcpshim tcpshim

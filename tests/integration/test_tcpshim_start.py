@@ -8,7 +8,7 @@ import signal
 import socket
 
 from support.configured_relay import ConfiguredRelay, run_tcpshim
-from support.processes import children_of
+from support.processes import children_of, program
 from support.relay_ends import Tcpshim
 from support.workspace import Port, wait_until
 
@@ -175,3 +175,52 @@ def test_relays_outlive_a_killed_main(workspace):
     client.close()
     backend.close()
     wait_until(lambda: not pathlib.Path(f"/proc/{worker}").exists(), "the worker's end")
+
+
+def test_two_instances_share_a_site(workspace):
+    relay = ConfiguredRelay(workspace)
+    second = Tcpshim("--site", relay.site, "--port", Port, "--to", relay.names[0], "--instance", "second")
+    workspace.children.append(second)
+    second.wait_for_line(r" notice ready: ")
+    assert sorted(path.name for path in relay.site.iterdir()) == [f"{Port}.second.sock", f"{Port}.sock"]
+    second.signal(signal.SIGTERM)
+    assert second.wait_for_exit() == 0
+    assert [path.name for path in relay.site.iterdir()] == [f"{Port}.sock"]
+
+
+def start_with_socket(workspace, keeper, *arguments):
+    """As a service manager does that has opened the socket."""
+    script = f'exec 3<&{keeper.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+    return workspace.start("bash", "-c", script, "bash", program("tcpshim"), *arguments,
+                           pass_fds=[keeper.fileno()])
+
+
+def test_a_keeper_s_socket_is_used_and_left_to_it(workspace):
+    site, path = workspace.site("kept"), workspace.site("kept") / f"{Port}.sock"
+    keeper = workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    keeper.bind(str(path))
+    inode = path.stat().st_ino
+    shim = start_with_socket(workspace, keeper, "--site", str(site), "--port", str(Port), "--to", "127.0.0.1:1")
+    shim.wait_for_line(r" notice ready: ")
+    sender = workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    sender.connect(str(path))
+    with socket.create_server((workspace.address, 0)) as listener:
+        client = workspace.close_at_end(socket.create_connection(listener.getsockname()))
+        served, _ = listener.accept()
+        with served:
+            socket.send_fds(sender, [b"x"], [served.fileno()])
+    shim.wait_for_line(r" access .* ending=no_backend cause=refused ")
+    client.close()
+    shim.signal(signal.SIGTERM)
+    assert shim.wait_for_exit() == 0
+    assert path.stat().st_ino == inode
+
+
+def test_a_keeper_s_socket_that_no_site_has_is_refused(workspace):
+    site, path = workspace.site("kept"), workspace.site("kept") / "80.sock"
+    keeper = workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    keeper.bind(str(path))
+    shim = start_with_socket(workspace, keeper, "--site", str(site), "--port", str(Port), "--to", "127.0.0.1:1")
+    assert shim.wait_for_exit() == 1
+    assert shim.lines == [f"LISTEN_FDS: no site has the socket {path}"]
+    assert [each.name for each in site.iterdir()] == ["80.sock"]

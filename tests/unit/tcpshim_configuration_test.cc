@@ -284,6 +284,12 @@ TEST_CASE("tcpshim's configuration: the file as a whole", "[tcpshim_configuratio
           "'sites'?");
     CHECK(error_of(R"("connections_max": 0)") ==
           "t.json:2: connections_max: is 0, a whole number from 1 to 1000000 is allowed");
+    CHECK(error_of(R"("instance": "a.b")") == "t.json:2: instance: is 'a.b', up to 64 letters, "
+                                             "digits, '-' and '_' is allowed");
+    CHECK(errors_of(R"({"sites": {"/s/a": "b:1"}, "instance": ")" + std::string(64, 'x') + "\"}")
+              .empty());
+    CHECK(errors_of(R"({"sites": {"/s/a": "b:1"}, "instance": ")" + std::string(65, 'x') + "\"}")
+              .size() == 1);
     CHECK(error_of(R"("resolvers": ["dns.lan"])") ==
           "t.json:2: resolvers[0]: 'dns.lan' is no address, an array of addresses such as "
           "\"192.0.2.53\" or \"[2001:db8::53]:5353\" is allowed");
