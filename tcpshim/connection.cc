@@ -89,6 +89,8 @@ void Connection::describe(const ReceivedConnection& received, uint16_t port) {
 
 void Connection::begin() {
     set_option(client_, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(client_, SOL_SOCKET, SO_OOBINLINE,
+               1);  // an urgent byte stays in its place (RFC 6093)
     set_user_timeout(client_, site_.configuration.user_timeout);
     if (!services_.poll.add(client_, *this, Side::Client)) return finish(Ending::Local);
     connector_ = std::make_unique<Connector>(
@@ -125,8 +127,10 @@ void Connection::on_connected(UniqueFd socket, BackendLease lease,
     lease_ = std::move(lease);
     backend_address_ = address;
     connect_us_ = microseconds_since_start();
-    if (backend_address_.has_address())
+    if (backend_address_.has_address()) {
+        set_option(backend_, SOL_SOCKET, SO_OOBINLINE, 1);
         set_user_timeout(backend_, site_.configuration.user_timeout);
+    }
     if (!services_.poll.add(backend_, *this, Side::Backend)) return finish(Ending::Local);
     state_ = State::FirstBytes;
     first_sent_ = 0;
@@ -163,7 +167,8 @@ void Connection::send_first_bytes() {
             first_to_backend_us_ = microseconds_since_start();
     }
     if (first_sent_ < header_bytes) return;  // the next edge tells when there is room
-    const bool is_final = has_ended || to_backend.has_hung_up() || peeked == FirstBytesMax ||
+    const bool is_final = has_ended || to_backend.has_hung_up() || to_backend.has_urgent() ||
+                          peeked == FirstBytesMax ||
                           !is_harmless_to_repeat(Bytes(buffer).first(peeked));
     if (is_final) return settle(first_sent_ - header_bytes);
     if (first_sent_ == total) to_backend.note_drained();

@@ -50,4 +50,8 @@ void PipePool::discard(Pipe pipe) {
     pipe = Pipe{};
 }
 
+void PipePool::trim(size_t keep) {
+    if (idle_.size() > keep) idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(keep), idle_.end());
+}
+
 }  // namespace proxyd::shim

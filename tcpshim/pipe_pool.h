@@ -32,6 +32,9 @@ class PipePool {
     void give_back(Pipe pipe);  // empty
     void discard(Pipe pipe);    // with bytes in it that nobody wants any more
 
+    // Closes idle ones beyond so many.
+    void trim(size_t keep);
+
     size_t open_count() const { return lent_ + idle_.size(); }
 
   private:

@@ -59,6 +59,8 @@ void Relay::replace_backend() {
     to_client_.reset_source();
     to_backend_.note_writable();
     to_backend_.note_readable();
+    if (broken_ == Side::Backend) broken_.reset();
+    error_ = 0;
 }
 
 void Relay::abandon(PipePool& pipes) {

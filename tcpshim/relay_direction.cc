@@ -102,11 +102,6 @@ RelayDirection::Step RelayDirection::copy(const RelayServices& services, const R
                                           const RelaySocket& target) {
     const size_t pipe_bytes = services.pipes.reserve_one();
     if (pipe_bytes == 0) return copy_without_pipe(services, source, target);
-    if (has_urgent_) {
-        // The urgent byte comes in its place (RFC 6093), and no splice(2) stops at its mark.
-        const int yes = 1;
-        setsockopt(source.fd.number(), SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes));
-    }
     const auto buffer = services.buffer.first(std::min(services.buffer.size(), pipe_bytes));
     const ssize_t size = recv(source.fd.number(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (size == 0) return note_end();

@@ -60,6 +60,7 @@ class RelayDirection {
     void reset_source() { can_read_ = has_hung_up_ = has_urgent_ = is_source_broken_ = false; }
     bool may_read() const { return can_read_; }
     bool has_hung_up() const { return has_hung_up_; }
+    bool has_urgent() const { return has_urgent_; }
     // Whoever drops a direction with bytes in hand says so.
     void abandon(PipePool& pipes);
 
@@ -92,7 +93,7 @@ class RelayDirection {
     bool can_read_ : 1 = true, can_write_ : 1 = true;
     // The end of file, or an error, waits behind the bytes: a short read isn't the last one.
     bool has_hung_up_ : 1 = false;
-    bool has_urgent_ : 1 = false;  // reads stop at the mark: tcp(7), "sockatmark"
+    bool has_urgent_ : 1 = false;  // reads stop at the mark: sockatmark(3)
     bool is_source_broken_ : 1 = false;
     bool is_bulk_ : 1 = false;  // splice
     bool is_over_ : 1 = false;

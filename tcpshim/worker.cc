@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t BufferBytes = 16 * 1024;
 constexpr size_t PipeBytes = 64 * 1024;
-constexpr size_t PipesIdleMax = 64;
+constexpr size_t PipesIdleMax = 64, PipesKeptWithoutClients = 1;
 // Descriptors that are not for clients: logs, loop, site sockets, resolver, control channel.
 constexpr size_t DescriptorsKept = 64;
 
@@ -90,6 +90,7 @@ void Worker::on_connection_end(Connection& connection, const ConnectionRecord& r
     std::swap(connections_[index], connections_.back());
     connections_[index]->index = index;
     connections_.pop_back();
+    if (connections_.empty()) pipes_.trim(PipesKeptWithoutClients);
     if (is_anybody_waiting_) {
         is_anybody_waiting_ = false;
         for (const auto& receiver : receivers_)
