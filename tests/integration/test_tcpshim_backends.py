@@ -2,12 +2,14 @@
 """How tcpshim gets its clients to a backend: names whose records change, name servers that don't answer,
 addresses in black holes, checks by real servers."""
 
+import sys
 import threading
 
 import pytest
 
 from support.backends import HalfNameServer, Namespace, NameServer, Reach, Server
 from support.certificates import make_certificate
+from support.relay_ends import RelayEnds, read_to_end
 from support.workspace import free_port, own_loopback_address, wait_until
 
 
@@ -245,3 +247,37 @@ def test_no_file_is_opened_after_the_start(workspace, names, server):
     assert reach.client()[0] in ("nas.lan:8443", "localhost:1")
     after_start = trace.read_text().split('"192.0.2.1\\n"')[1]
     assert "open" not in after_start and "stat" not in after_start, after_start
+
+
+Answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+AnsweringServer = f"""
+import socket, sys, threading
+def serve(client):
+    with client:
+        if client.recv(65536):
+            client.sendall({Answer})
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],)).start()
+"""
+
+
+def test_no_client_notices_that_one_of_three_backends_is_killed(workspace):
+    """Through tcpshim itself: clients that wait for their first byte go to another one."""
+    ends = RelayEnds(workspace, backends=3)
+    servers = []
+    for listener in ends.backends:
+        listener.setblocking(True)
+        servers.append(workspace.start(sys.executable, "-c", AnsweringServer, listener.fileno(),
+                                       pass_fds=[listener.fileno()]))
+        listener.close()
+
+    def new_clients(count):
+        return [ends.new_client(first_bytes=b"GET / HTTP/1.1\r\nHost: nas.lan\r\n\r\n") for _ in range(count)]
+
+    clients = new_clients(30)
+    servers[1].process.kill()
+    clients += new_clients(60)
+    servers[1].wait_for_exit()
+    clients += new_clients(30)
+    assert [read_to_end(client) for client in clients] == [Answer] * 120
