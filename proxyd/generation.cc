@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/generation.h"
 
+#include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
-#include "proxyd/access_log.h"
-#include "proxyd/metrics_http.h"
+#include "base/daemon/metrics/metrics_http.h"
+#include "proxyd/sandbox.h"
 #include "proxyd/worker.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ bool has_directory(const std::string& path) {
 void open_log(Generation& generation, Problems& problems) {
     const Configuration& configuration = generation.configuration;
     // No new file for a start that has failed already.
-    Result<UniqueFd> log = open_access_log(configuration, problems.empty());
+    Result<UniqueFd> log = open_line_log(configuration.daemon.access_log, problems.empty());
     if (log)
         generation.access_log = *std::move(log);
     else if (problems.empty() || log.error().number != ENOENT ||

@@ -6,6 +6,7 @@
 #include "base/daemon/options.h"
 #include "proxyd/generation.h"
 #include "proxyd/inherited_sockets.h"
+#include "proxyd/sandbox.h"
 #include "proxyd/site_warnings.h"
 #include "proxyd/supervisor.h"
 #include "proxyd/upgrade.h"

@@ -51,7 +51,7 @@ struct StatusReport {
     const Configuration* configuration = nullptr;  // none: before the first one
     std::vector<SocketAddress> listeners;
     std::string_view user;  // of the workers
-    int landlock = 0;       // sandbox.h: landlock_version
+    int landlock = 0;       // landlock.h: landlock_version
     std::string_view log_level;
     const Task* last_reload = nullptr;  // none: there was none
     uint64_t restarts = 0;

@@ -2,8 +2,8 @@
 #include "proxyd/supervisor.h"
 
 #include "base/daemon/exit_code.h"
+#include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
-#include "proxyd/access_log.h"
 #include "proxyd/inherited_sockets.h"
 #include "proxyd/site_warnings.h"
 
@@ -182,7 +182,7 @@ Result<void, std::string> Supervisor::serve_metrics() {
         if (address.text.empty()) metrics_.reset();
         return {};
     }
-    auto metrics = MetricsHttp::create(loop_, duplicate(next_->metrics_socket), *this);
+    auto metrics = MetricsHttp::create(loop_, duplicate(next_->metrics_socket), *this, "proxyd");
     if (!metrics)
         return Unexpected{fmt::format("{}: cannot serve at {}: {}", address.place, address.text,
                                       errno_text(metrics.error().number))};
@@ -336,7 +336,7 @@ void Supervisor::on_reopen() noexcept {
 // Workers of earlier generations write to the log of the one in force.
 void Supervisor::reopen_log_of(Generation& generation) {
     const Configuration& configuration = generation.configuration;
-    Result<UniqueFd> log = open_access_log(configuration, true);
+    Result<UniqueFd> log = open_line_log(configuration.daemon.access_log, true);
     if (!log) {
         log_error("{}: cannot open {}: {}; the old one goes on",
                   configuration.daemon.access_log_place, configuration.daemon.access_log,

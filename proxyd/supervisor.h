@@ -10,9 +10,9 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/daemon/metrics/metrics_http.h"
 #include "proxyd/control_desk.h"
 #include "proxyd/generation.h"
-#include "proxyd/metrics_http.h"
 #include "proxyd/prometheus_text.h"
 #include "proxyd/service_reports.h"
 #include "proxyd/upgrade.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // What the supervisor tells of itself and its workers, when it is asked and at the end.
+#include "base/daemon/confinement/landlock.h"
 #include "base/daemon/log.h"
-#include "proxyd/sandbox.h"
 #include "proxyd/supervisor.h"
 
 namespace proxyd {

@@ -220,7 +220,8 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
         socket.epoll = epoll_of(socket.socket);
     const Configuration& configuration = setup.generation.configuration;
     AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
-                         access_log_kind(configuration), configuration.daemon.access_log_format);
+                         line_log_kind(configuration.daemon.access_log),
+                         configuration.daemon.access_log_format);
     {
         WorkerMain worker(setup, statistics, std::move(channel), std::move(access_log),
                           std::move(sockets));

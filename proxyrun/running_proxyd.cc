@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyrun/running_proxyd.h"
 
-#include "base/daemon/control_client.h"
+#include "base/daemon/control/control_client.h"
 
 #include <charconv>
 #include <optional>

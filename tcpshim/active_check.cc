@@ -8,9 +8,9 @@ namespace proxyd::shim {
 namespace {
 
 std::string request_of(const CheckConfiguration& check, ProxyProtocolVersion proxy_protocol,
-                       const std::string& host, std::mt19937_64& random) {
+                       const std::string& host, Jitter& jitter) {
     std::array<uint8_t, CheckRandomBytes> bytes;
-    std::ranges::generate(bytes, [&] { return static_cast<uint8_t>(random()); });
+    std::ranges::generate(bytes, [&] { return jitter.byte(); });
     return make_check_request(check, proxy_protocol, check.name.empty() ? host : check.name, bytes);
 }
 
@@ -37,7 +37,7 @@ ActiveCheck::ActiveCheck(EventLoop& loop, ConnectPoll& poll, const CheckConfigur
       check_(check),
       target_{.address = address, .port_of_client = port, .timeout = check.timeout},
       owner_(owner),
-      request_(request_of(check, proxy_protocol, host, random_)),
+      request_(request_of(check, proxy_protocol, host, jitter_)),
       count_(check.rise, check.fall),
       due_(loop, *this) {}
 
@@ -46,9 +46,7 @@ void ActiveCheck::start() {
 }
 
 void ActiveCheck::on_due() noexcept {
-    // A tenth more or less, so that many checks don't keep in step.
-    const double factor = std::uniform_real_distribution<double>(0.9, 1.1)(random_);
-    due_.start(std::chrono::duration_cast<Clock::duration>(check_.interval * factor));
+    due_.start(jitter_.vary(check_.interval));
     if (probe_) return;  // the timeout is longer than the interval
     probe_.emplace(loop_, poll_, check_, request_, target_, static_cast<CheckProbe::Owner&>(*this));
     probe_->start();

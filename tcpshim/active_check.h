@@ -7,9 +7,9 @@
 
 #include "base/daemon/event_loop.h"
 #include "tcpshim/check_probe.h"
+#include "tcpshim/jitter.h"
 
 #include <optional>
-#include <random>
 #include <string>
 
 namespace proxyd::shim {
@@ -67,7 +67,7 @@ class ActiveCheck final : CheckProbe::Owner {
     const CheckConfiguration& check_;
     const BackendConnect::Target target_;
     Owner& owner_;
-    std::mt19937_64 random_{std::random_device{}()};
+    Jitter jitter_;
     const std::string request_;
     RiseAndFall count_;
     std::string last_text_;

@@ -88,6 +88,7 @@ void AddressRace::try_next() {
             const SocketAddress address = with_port(known, port_);
             if (was_tried(address)) continue;
             is_delay_over_ = true;
+            resolution_delay_.stop();
             attempts_.push_back(std::make_unique<ConnectAttempt>(
                 poll_, static_cast<ConnectAttempt::Owner&>(*this)));
             ConnectAttempt& attempt = *attempts_.back();

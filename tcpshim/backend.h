@@ -73,6 +73,8 @@ class Backend final : ActiveCheck::Owner {
     uint64_t identity() const { return identity_; }
     int64_t& credit() { return credit_; }
     void set_share(uint32_t weight, uint32_t tier);
+    // No more clients come: it isn't checked any more.
+    void retire() { check_.reset(); }
     BackendAddress& address() { return address_; }
     const BackendAddress& address() const { return address_; }
 

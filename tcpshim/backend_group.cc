@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <utility>
 
 namespace proxyd::shim {
@@ -17,12 +18,10 @@ constexpr uint32_t BackupTier = 65536;
 
 // How many priorities there are below this one.
 uint32_t rank_of(const ServiceRecord& record, const std::vector<ServiceRecord>& all) {
-    std::vector<uint16_t> lower;
+    std::set<uint16_t> lower;
     for (const ServiceRecord& other : all)
-        if (other.priority < record.priority) lower.push_back(other.priority);
-    std::ranges::sort(lower);
-    const auto duplicates = std::ranges::unique(lower);
-    return static_cast<uint32_t>(lower.size() - duplicates.size());
+        if (other.priority < record.priority) lower.insert(other.priority);
+    return static_cast<uint32_t>(lower.size());
 }
 
 // The record's part of the service's weight, beside those of the same priority.
@@ -202,6 +201,7 @@ void BackendGroup::update_targets(Service& service) {
         log_info("site {}: {} no longer has the backend {}", site_.name, service.configuration.text,
                  gone->text());
         const auto found = std::ranges::find(backends_, gone, &std::unique_ptr<Backend>::get);
+        gone->retire();
         retired_.push_back(std::move(*found));
         backends_.erase(found);
     }

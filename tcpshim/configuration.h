@@ -4,7 +4,7 @@
 // together from the command line. Everything in tcpshim takes its settings from here.
 #pragma once
 
-#include "base/daemon/log.h"
+#include "base/daemon/configuration/daemon_configuration.h"
 
 #include <chrono>
 #include <cstddef>
@@ -78,20 +78,12 @@ struct SiteConfiguration {
 };
 
 struct Configuration {
-    std::string file;  // "" if it came from the command line
+    std::string file;      // "" if it came from the command line
+    std::string instance;  // of the sockets' names, <port>.<instance>.sock; "": <port>.sock
     std::vector<SiteConfiguration> sites;
     size_t connections_max = 50'000;     // relayed at once
     Milliseconds drain_timeout{60'000};  // how long old connections may go on after SIGTERM
-    std::string user;                    // of the worker; "": the default
-    std::string user_place;
-    std::string control = "/run/proxyd/tcpshim.sock";  // or "none"
-    std::string control_place;
-    std::string access_log = "stderr";
-    std::string access_log_place;
-    bool is_access_log_json = false;
-    LogLevel log_level = LogLevel::Notice;
-    std::string metrics;  // as written; "" for none
-    std::string metrics_place;
+    DaemonConfiguration daemon;          // its user is the worker's
     std::vector<std::string> resolvers;  // "192.0.2.53" or "192.0.2.53:5353"; empty: the system's
 };
 

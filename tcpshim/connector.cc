@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/connector.h"
 
+#include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace proxyd::shim {
@@ -21,6 +23,7 @@ void Connector::start() {
 }
 
 void Connector::next(ConnectFailure why) {
+    assert(!tried_.empty() && !connect_);
     if (Backend* backend = group_.find(tried_.back())) backend->note_failed(why, began_);
     last_failure_ = why;
     run_clock();
@@ -83,9 +86,10 @@ void Connector::on_backend_failed(ConnectFailure failure) noexcept {
 void Connector::on_wait_over() noexcept {
     ConnectFailure failure = last_failure_.value_or(ConnectFailure::TimedOut);
     if (connect_) {
-        // Others may have answered in the time that this one had, had there been more of it.
         failure = ConnectFailure::TimedOut;
-        lease_.note_failed(failure);
+        // One that came late had too little time to be blamed.
+        const bool had_time = Clock::now() - began_ >= group_.site().connect_timeout / 2;
+        if (had_time || attempts() == 1) lease_.note_failed(failure);
     }
     connect_.reset();
     lease_.release();

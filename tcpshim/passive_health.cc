@@ -12,8 +12,7 @@ bool PassiveHealth::note_failed(Clock::time_point began, Clock::time_point now) 
     pause_ =
         std::clamp(pause_ * 2, settings_.pause, std::max(settings_.pause, settings_.pause_max));
     paused_at_ = now;
-    // Up to a fifth longer, so that several tcpshims, or backends, don't come back in step.
-    pause_until_ = now + pause_ + pause_ * std::uniform_int_distribution<int>(0, 20)(random_) / 100;
+    pause_until_ = now + jitter_.lengthen(pause_);
     return true;
 }
 

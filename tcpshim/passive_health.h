@@ -9,9 +9,9 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "tcpshim/jitter.h"
 
 #include <cstdint>
-#include <random>
 
 namespace proxyd::shim {
 
@@ -50,7 +50,7 @@ class PassiveHealth {
     Clock::duration pause_ = Clock::duration::zero();  // the last one's length, without jitter
     Clock::time_point paused_at_{};
     Clock::time_point pause_until_{};
-    std::minstd_rand random_{std::random_device{}()};
+    Jitter jitter_;
 };
 
 }  // namespace proxyd::shim

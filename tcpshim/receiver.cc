@@ -22,6 +22,7 @@ void Receiver::stop(bool takes_what_is_queued) {
     is_stopped_ = true;
     while (takes_what_is_queued && owner_.has_room_for(socket_) && take_one()) {
     }
+    socket_.fd.close();  // main alone keeps it, so that it dies with main
 }
 
 bool Receiver::take_one() {

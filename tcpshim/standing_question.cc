@@ -51,10 +51,9 @@ void StandingQuestion::on_due() noexcept {
     ask();
 }
 
-// Up to a fifth longer each time than it would be, so that many names don't keep in step.
 Clock::duration StandingQuestion::retry_delay() {
     retry_ = std::clamp(retry_ * 2, RetryMin, RetryMax);
-    return retry_ + retry_ * std::uniform_int_distribution<int>(0, 20)(random_) / 100;
+    return jitter_.lengthen(retry_);
 }
 
 void StandingQuestion::on_dns_reply(DnsOutcome outcome, DnsRecords records,

@@ -9,8 +9,8 @@
 
 #include "base/daemon/event_loop.h"
 #include "tcpshim/dns_channel.h"
+#include "tcpshim/jitter.h"
 
-#include <random>
 #include <string>
 
 namespace proxyd::shim {
@@ -62,7 +62,7 @@ class StandingQuestion final : DnsChannel::Asker {
     bool has_had_outcome_ = false;
     Clock::time_point asked_at_{};
     Clock::duration retry_ = Clock::duration::zero();
-    std::minstd_rand random_{std::random_device{}()};
+    Jitter jitter_;
     DnsChannel::Question question_;
     TimerWatcher<&StandingQuestion::on_due> due_;
 };

@@ -41,7 +41,8 @@ BackendConfiguration backend_of(const std::string& text) {
         backend.host = text.substr(5);
     } else {
         const size_t colon = text.rfind(':');
-        backend.host = text.substr(0, colon);
+        const bool has_brackets = text.starts_with("[");
+        backend.host = has_brackets ? text.substr(1, colon - 2) : text.substr(0, colon);
         backend.port = static_cast<uint16_t>(atoi(text.c_str() + colon + 1));
     }
     return backend;
@@ -118,6 +119,7 @@ class Program {
 
 int main(int argc, char** argv) {
     set_log_level(LogLevel::Debug);
+    log_debug("started");  // opens /etc/localtime, which no later line does
     SiteConfiguration site;
     site.name = "test";
     std::vector<std::string> resolvers;

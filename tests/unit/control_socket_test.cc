@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/control_socket.h"
+#include "base/daemon/control/control_socket.h"
 
 #include "base/daemon/socket_file.h"
 #include "tests/support/fd_census.h"

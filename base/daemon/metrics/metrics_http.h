@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // MetricsHttp: serves the metrics over HTTP, at /metrics and nowhere else, to the processes of this
-// machine. Used by main. libmicrohttpd speaks HTTP, driven by our event loop and without a thread;
-// accepting is ours, so that being out of descriptors makes nothing spin.
+// machine. Used by the daemons. libmicrohttpd speaks HTTP, driven by our event loop and without a
+// thread; accepting is ours, so that being out of descriptors makes nothing spin.
 //
 // Each connection serves one request and ends five seconds after it was accepted at the latest;
 // there are no more than 16 of them, and further ones wait in the kernel's queue. It knows no
@@ -10,13 +10,14 @@
 // socket's mode.
 #pragma once
 
+#include "base/daemon/configuration/daemon_configuration.h"
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
-#include "proxyd/configuration.h"
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 struct MHD_Connection;
@@ -43,9 +44,10 @@ class MetricsHttp {
         ~Owner() = default;
     };
 
-    // Borrows `loop` and `owner`. The error is what the library could not get.
+    // Borrows `loop` and `owner`; `program` is named in answers that are no metrics, and outlives
+    // us. The error is what the library could not get.
     static Result<std::unique_ptr<MetricsHttp>> create(EventLoop& loop, UniqueFd listening_socket,
-                                                       Owner& owner);
+                                                       Owner& owner, std::string_view program);
     ~MetricsHttp();
     MetricsHttp(const MetricsHttp&) = delete;
     MetricsHttp& operator=(const MetricsHttp&) = delete;
@@ -61,7 +63,7 @@ class MetricsHttp {
     };
     struct Callbacks;
 
-    MetricsHttp(EventLoop& loop, UniqueFd listening_socket, Owner& owner);
+    MetricsHttp(EventLoop& loop, UniqueFd listening_socket, Owner& owner, std::string_view program);
     Result<void> start();
     void accept_one();
     void run();
@@ -73,6 +75,7 @@ class MetricsHttp {
 
     UniqueFd listening_socket_;
     Owner& owner_;
+    const std::string_view program_;
     MHD_Daemon* library_ = nullptr;
     std::vector<Client> clients_;  // in the order of their deadlines
     ReadWatcher<&MetricsHttp::on_connecting> connecting_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/privileges.h"
+#include "base/daemon/confinement/privileges.h"
 
 #include "base/daemon/log.h"
 
@@ -31,7 +31,7 @@ std::vector<gid_t> groups_of(const passwd& entry) {
     return groups;
 }
 
-WorkerUser whoever_we_are() {
+User whoever_we_are() {
     const passwd* entry = getpwuid(geteuid());
     const std::string name = entry ? entry->pw_name : std::to_string(geteuid());
     std::vector<gid_t> groups(static_cast<size_t>(std::max(getgroups(0, nullptr), 0)));
@@ -39,7 +39,7 @@ WorkerUser whoever_we_are() {
     return {name, geteuid(), getegid(), std::move(groups), false};
 }
 
-Result<void, std::string> change_identity(const WorkerUser& user) {
+Result<void, std::string> change_identity(const User& user) {
     if (!user.is_somebody_else) return {};
     if (setgroups(user.groups.size(), user.groups.data()) != 0) return failed("setgroups");
     if (setresgid(user.gid, user.gid, user.gid) != 0) return failed("setresgid");
@@ -58,41 +58,55 @@ void empty_bounding_set() {
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
-Result<void, std::string> clear_capabilities() {
+using CapabilityWords = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
+
+// All but those of `kept` that we have.
+Result<void, std::string> clear_capabilities(std::span<const int> kept) {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
-    if (syscall(SYS_capset, &header, none.data()) != 0) return failed("capset");
+    CapabilityWords had{}, left{};
+    if (syscall(SYS_capget, &header, had.data()) != 0) return failed("capget");
+    for (const int capability : kept) {
+        const size_t word = static_cast<size_t>(capability) / 32;
+        const uint32_t bit = had[word].permitted & (1U << (capability % 32));
+        left[word].permitted |= bit;
+        left[word].effective |= bit;
+    }
+    if (syscall(SYS_capset, &header, left.data()) != 0) return failed("capset");
     return {};
 }
 
 }  // namespace
 
-Result<WorkerUser, std::string> find_worker_user(std::string_view name) {
+Result<User, std::string> find_user(const UserRequest& request) {
     const bool is_root = geteuid() == 0;
-    if (name.empty() && !is_root) return whoever_we_are();
+    if (request.name.empty() && !is_root) return whoever_we_are();
     const passwd* entry = nullptr;
-    if (name.empty()) {
-        entry = getpwnam("proxyd");
+    if (request.name.empty()) {
+        entry = getpwnam(std::string(request.default_name).c_str());
         if (entry == nullptr) entry = getpwnam("nobody");
         if (entry == nullptr)
-            return Unexpected{std::string("there is neither a user 'proxyd' nor 'nobody'")};
+            return Unexpected{
+                fmt::format("there is neither a user '{}' nor 'nobody'", request.default_name)};
     } else {
-        entry = getpwnam(std::string(name).c_str());
-        if (entry == nullptr) return Unexpected{fmt::format("there is no user '{}'", name)};
+        entry = getpwnam(std::string(request.name).c_str());
+        if (entry == nullptr) return Unexpected{fmt::format("there is no user '{}'", request.name)};
     }
     const bool is_somebody_else = entry->pw_uid != geteuid();
     if (is_somebody_else && !is_root)
-        return Unexpected{fmt::format(
-            "workers can't be made to run as '{}' by a proxyd that isn't started as root", name)};
-    return WorkerUser{entry->pw_name, entry->pw_uid, entry->pw_gid,
-                      is_somebody_else ? groups_of(*entry) : std::vector<gid_t>{},
-                      is_somebody_else};
+        return Unexpected{
+            fmt::format("{} can't be made to run as '{}' by a {} that isn't started as root",
+                        request.processes, request.name, request.program)};
+    return User{entry->pw_name, entry->pw_uid, entry->pw_gid,
+                is_somebody_else ? groups_of(*entry) : std::vector<gid_t>{}, is_somebody_else};
 }
 
-Result<void, std::string> drop_privileges(const WorkerUser& user) {
+Result<void, std::string> drop_privileges(const User& user, std::span<const int> kept) {
     empty_bounding_set();
+    // Else they would go with the user id; none is in force meanwhile.
+    if (!kept.empty() && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return failed("PR_SET_KEEPCAPS");
     if (const auto changed = change_identity(user); !changed) return changed;
-    if (const auto cleared = clear_capabilities(); !cleared) return cleared;
+    if (const auto cleared = clear_capabilities(kept); !cleared) return cleared;
+    if (!kept.empty() && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) return failed("PR_SET_KEEPCAPS");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("PR_SET_NO_NEW_PRIVS");
     return {};
 }

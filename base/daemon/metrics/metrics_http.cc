@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/metrics_http.h"
+#include "base/daemon/metrics/metrics_http.h"
 
 #include "base/daemon/log.h"
+#include "base/daemon/metrics/metrics_text.h"
 #include "base/daemon/socket_file.h"
-#include "proxyd/prometheus_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,14 +82,14 @@ struct MetricsHttp::Callbacks {
                                  const char* method, const char*, const char*, size_t*,
                                  void**) noexcept {
         constexpr std::string_view PlainText = "text/plain; charset=utf-8";
+        const auto& http = *static_cast<MetricsHttp*>(self);
         if (std::string_view(path) != "/metrics")
             return answer(connection, MHD_HTTP_NOT_FOUND, PlainText,
-                          "proxyd: there is /metrics and nothing else\n");
+                          fmt::format("{}: there is /metrics and nothing else\n", http.program_));
         if (std::string_view(method) != MHD_HTTP_METHOD_GET)
             return answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED, PlainText,
-                          "proxyd: metrics can only be got (GET)\n");
-        return answer(connection, MHD_HTTP_OK, PrometheusContentType,
-                      static_cast<MetricsHttp*>(self)->owner_.metrics_text());
+                          fmt::format("{}: metrics can only be got (GET)\n", http.program_));
+        return answer(connection, MHD_HTTP_OK, PrometheusContentType, http.owner_.metrics_text());
     }
 
     static void on_connection(void* self_pointer, MHD_Connection* connection, void**,
@@ -106,9 +106,11 @@ struct MetricsHttp::Callbacks {
     }
 };
 
-MetricsHttp::MetricsHttp(EventLoop& loop, UniqueFd listening_socket, Owner& owner)
+MetricsHttp::MetricsHttp(EventLoop& loop, UniqueFd listening_socket, Owner& owner,
+                         std::string_view program)
     : listening_socket_(std::move(listening_socket)),
       owner_(owner),
+      program_(program),
       connecting_(loop, *this),
       ready_(loop, *this),
       timer_(loop, *this),
@@ -119,8 +121,9 @@ MetricsHttp::~MetricsHttp() {
 }
 
 Result<std::unique_ptr<MetricsHttp>> MetricsHttp::create(EventLoop& loop, UniqueFd listening_socket,
-                                                         Owner& owner) {
-    std::unique_ptr<MetricsHttp> http(new MetricsHttp(loop, std::move(listening_socket), owner));
+                                                         Owner& owner, std::string_view program) {
+    std::unique_ptr<MetricsHttp> http(
+        new MetricsHttp(loop, std::move(listening_socket), owner, program));
     if (const auto started = http->start(); !started) return Unexpected{started.error()};
     return http;
 }

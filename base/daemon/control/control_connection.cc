@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/control_connection.h"
+#include "base/daemon/control/control_connection.h"
 
 #include "base/daemon/json_message.h"
 

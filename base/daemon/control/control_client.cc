@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "base/daemon/control_client.h"
+#include "base/daemon/control/control_client.h"
 
 #include "base/daemon/log.h"
 

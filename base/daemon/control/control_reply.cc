@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/daemon/control/control_socket.h"
 #include "base/daemon/log.h"
-#include "proxyd/control_socket.h"
 
 #include <fmt/format.h>
 #include <sys/socket.h>

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 //
-// ControlSocket: the listening Unix socket of main over which proxyctl asks and commands, and its
-// clients. docs/CONTROL.md describes the protocol. What a request means is the owner's affair.
+// ControlSocket: the listening Unix socket of a daemon over which proxyctl asks and commands, and
+// its clients. docs/CONTROL.md describes the protocol. What a request means is the owner's affair.
 //
 // An answer may be given at once or later, through a ControlReply, which stays valid when the
 // client has gone.
 #pragma once
 
+#include "base/daemon/control/control_connection.h"
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
-#include "proxyd/control_connection.h"
 
 #include <cstdint>
 #include <memory>
