@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from support.processes import DeadlineSeconds, descriptors_of, status_of
+from support.processes import DeadlineSeconds, children_of, descriptors_of, status_of
 from support.relay_ends import (Echoes, RelayEnds, Transfer, nothing_left, random_bytes, read_to_end, read_to_reset,
                                 reset)
 from support.workspace import wait_until
@@ -25,7 +25,6 @@ def ends(workspace):
 
 def kinds_of_descriptors(ends):
     """Of all of tcpshim's processes, what each descriptor is, without the number by which it is told apart."""
-    from support.processes import children_of
     pids = [ends.shim.pid, *children_of(ends.shim.pid)]
     return sorted(descriptor.partition("[")[0] for pid in pids for descriptor in descriptors_of(pid))
 
@@ -154,14 +153,14 @@ def test_a_reset_reaches_a_client_that_reads_nothing(ends):
 def test_a_slow_reader_holds_its_sender_back(ends, from_client):
     client, backend = ends.new_pair(receive_buffer=4096)
     sender, receiver = (client, backend) if from_client else (backend, client)
-    before = status_of(ends.shim.pid, "VmRSS")
+    before = status_of(ends.serving_pid(), "VmRSS")
     data = random_bytes(MiB, 3)
     sender.setblocking(False)
     sent = 0
     with pytest.raises(BlockingIOError):
         while True:  # until all buffers between the two are full
             sent += sender.send(data[sent % MiB:])
-    assert status_of(ends.shim.pid, "VmRSS") - before < 4096, "the buffers are the kernel's"
+    assert status_of(ends.serving_pid(), "VmRSS") - before < 4096, "the buffers are the kernel's"
     sender.settimeout(DeadlineSeconds)
     sender.shutdown(socket.SHUT_WR)
     received = read_to_end(receiver)

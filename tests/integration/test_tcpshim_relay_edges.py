@@ -4,6 +4,7 @@
 import contextlib
 import http.client
 import http.server
+import os
 import select
 import signal
 import socket
@@ -84,6 +85,74 @@ def test_a_client_is_told_that_there_is_no_backend(workspace, first_bytes, answe
     assert read_to_end(client) == answer
 
 
+def end_by_client(client, backend):
+    client.shutdown(socket.SHUT_WR)
+    assert backend.recv(1) == b""
+    backend.close()
+
+
+def end_by_backend(client, backend):
+    backend.shutdown(socket.SHUT_WR)
+    assert client.recv(1) == b""
+    client.close()
+
+
+@pytest.mark.parametrize("end, word", [
+    (end_by_client, "client_closed"), (end_by_backend, "backend_closed"), (lambda client, _: reset(client), "client_reset"),
+    (lambda _, backend: reset(backend), "backend_reset"),
+], ids=["client", "backend", "client's reset", "backend's reset"])
+def test_the_log_says_who_ended_it(workspace, end, word):
+    ends = RelayEnds(workspace)
+    client, backend = ends.new_pair()
+    Transfer(client, backend, 1000, finish=False).check()
+    Transfer(backend, client, 2000, finish=False).check()
+    address = client.getsockname()
+    end(client, backend)
+    assert ends.ending_of(address) == word
+    assert ends.shim.wait_for_line(r" to_backend=1000 to_client=2000 ")
+
+
+def test_a_relay_where_nothing_moves_ends(workspace):
+    ends = RelayEnds(workspace, idle_timeout="50ms")
+    client, backend = ends.new_pair()
+    address = client.getsockname()
+    assert read_to_end(client) == read_to_end(backend) == b""
+    assert ends.ending_of(address) == "idle_timeout"
+
+
+def test_a_half_closed_relay_where_nothing_moves_ends(workspace):
+    ends = RelayEnds(workspace, half_closed_timeout="50ms")
+    client, backend = ends.new_pair()
+    address = client.getsockname()
+    client.shutdown(socket.SHUT_WR)
+    assert read_to_end(backend) == read_to_end(client) == b""
+    assert ends.ending_of(address) == "half_closed_timeout"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_backend_is_told_who_the_client_is_once(workspace, version):
+    ends = RelayEnds(workspace, backends=2, proxy_protocol=version)
+    client = ends.new_client(first_bytes=Get)
+    host, port = client.getsockname()
+    dropping, first = accept_any(ends)
+    size = len(dropping.recv(10_000))
+    dropping.close()
+    answering = ends.accept(1 - first)
+    received = b""
+    while len(received) < size:
+        received += answering.recv(10_000)
+    assert received.endswith(Get)
+    header = received.removesuffix(Get)
+    if version == 1:
+        assert header == b"PROXY TCP4 %s %s %d %d\r\n" % (
+            host.encode(), ends._front.getsockname()[0].encode(), port, ends._front.getsockname()[1])
+    else:
+        assert header[:13] == b"\r\n\r\n\0\r\nQUIT\n!"
+        assert header[16:20] == socket.inet_aton(host) and header[24:26] == port.to_bytes(2, "big")
+    Transfer(client, answering, 100_000).check()
+    Transfer(answering, client, 100_000).check()
+
+
 def test_relays_go_on_without_pipes(workspace):
     # 48 descriptors: a few pipes at most, for many stalled relays.
     ends = RelayEnds(workspace, prefix=("prlimit", "--nofile=48:48"))
@@ -124,10 +193,11 @@ def test_clients_beyond_the_limit_wait_where_they_are(workspace):
 def test_no_client_is_lost_when_it_stops(workspace):
     ends = RelayEnds(workspace)
     client, backend = ends.new_pair()
-    ends.shim.signal(signal.SIGSTOP)
+    worker = ends.serving_pid()
+    os.kill(worker, signal.SIGSTOP)
     queued = ends.new_client()
     ends.shim.signal(signal.SIGTERM)
-    ends.shim.signal(signal.SIGCONT)
+    os.kill(worker, signal.SIGCONT)
     queued_backend = ends.accept()
     for pair in ((client, backend), (queued, queued_backend)):
         Transfer(*pair, 1_000_000).check()

@@ -3,15 +3,18 @@
 whose connections the test has in hand."""
 
 import contextlib
+import getpass
 import hashlib
+import json
 import random
+import re
 import selectors
 import socket
 import struct
 import threading
 
-from support.processes import Child, DeadlineSeconds, program
-from support.workspace import Port, wait_until
+from support.processes import Child, DeadlineSeconds, children_of, program
+from support.workspace import Port, wait_until, wait_until_equal
 
 Payload = b"anything else than a header is ignored"
 
@@ -93,7 +96,8 @@ class Tcpshim(Child):
 
 
 class RelayEnds:
-    def __init__(self, workspace, backends=1, prefix=(), options=()):
+    def __init__(self, workspace, backends=1, prefix=(), **site):
+        """`site`: keys of its configuration."""
         self.workspace = workspace
         self.site = workspace.site("relayed")
         self.backends = [workspace.close_at_end(socket.create_server((workspace.address, 0), backlog=4096))
@@ -101,13 +105,27 @@ class RelayEnds:
         self._front = workspace.close_at_end(socket.create_server((workspace.address, 0), backlog=4096))
         for listener in (*self.backends, self._front):
             listener.settimeout(DeadlineSeconds)
-        to = [word for backend in self.backends for word in ("--to", "%s:%d" % backend.getsockname())]
-        self.shim = Tcpshim("--site", self.site, "--port", Port, *to, *options, prefix=prefix)
+        configuration = {
+            "control": "none", "user": getpass.getuser(),
+            "sites": {str(self.site): {"ports": [Port], "to": ["%s:%d" % at.getsockname() for at in self.backends],
+                                       **site}}}
+        path = workspace.path / "tcpshim.json"
+        path.write_text(json.dumps(configuration))
+        self.shim = Tcpshim("--config", path, prefix=prefix)
         workspace.children.append(self.shim)
-        wait_until((self.site / f"{Port}.sock").exists, "the site socket")
+        self.shim.wait_for_line(" notice ready")
         self._sender = workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         self._sender.settimeout(DeadlineSeconds)
         self._sender.connect(str(self.site / f"{Port}.sock"))
+
+    def serving_pid(self):
+        """Of the worker."""
+        return children_of(self.shim.pid)[0]
+
+    def ending_of(self, address):
+        """How the access log says that the client's connection ended."""
+        pattern = rf"access .* client={re.escape('%s:%d' % address)} .* ending=(\w+) "
+        return self.shim.wait_for_line(pattern).group(1)
 
     def new_client(self, payload=Payload, receive_buffer=None, first_bytes=b""):
         """A client that tcpshim has been given, after its first bytes have come."""
@@ -140,22 +158,19 @@ class RelayEnds:
         client, backend = self.new_pair()
         Transfer(client, backend, 100_000).check()
         Transfer(backend, client, 100_000).check()
+        address = client.getsockname()
         client.close()
         backend.close()
+        self.ending_of(address)
 
 
 @contextlib.contextmanager
 def nothing_left(ends, descriptors):
     """Afterwards tcpshim has the same descriptors open as before, `descriptors()` says."""
     ends.warm_up()
-    before = wait_until(lambda: stable(descriptors), "the same descriptors twice")
+    before = descriptors()
     yield
-    wait_until(lambda: descriptors() == before, f"the same descriptors as before: {before}")
-
-
-def stable(look):
-    first = look()
-    return first if first and look() == first else None
+    wait_until_equal(descriptors, before)
 
 
 class Echoes:
