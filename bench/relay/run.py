@@ -6,7 +6,9 @@ splicing), nginx stream; and no relay at all. Same backend, same clients, one th
     bench/relay/run.py [--build DIR] [--rounds N] [--quick] [--only NAME,...] [--json FILE]
 
 Figures of one round stand beside those of the others of the same round; the tables give the median
-over the rounds, its spread, and the median of the ratios to HAProxy's of the same round.
+over the rounds, its spread, and the median of the ratios to HAProxy's of the same round. On a machine with
+other work to do, the processor seconds of all three (clients, relay, backend) say what a quiet one's
+throughput would be: the less they use, the more gets through.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import statistics
@@ -161,6 +164,7 @@ class Tcpshim(Peer):
         site = self.directory / "site"
         site.mkdir()
         self.run(self.program(), "--site", site, "--port", self.port, "--to", f"{Address}:{BackendPort}",
+                 "--access-log", "/dev/null",
                  *self.options.tcpshim_options)
         wait_for(lambda: (site / f"{self.port}.sock").exists(), "tcpshim's site socket")
         configuration = self.write("proxyd.json", json.dumps({
@@ -199,6 +203,12 @@ class Bench:
         for name, peer in self.peers.items():
             wait_for(lambda: can_connect(peer.port), f"{name}'s start")
 
+    def processors(self, peer):
+        """Seconds used by the relay, and by all: with its backend and its clients."""
+        relay = sum(map(processor_seconds, peer.pids()))
+        clients = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return relay, relay + processor_seconds(self.backend.pid) + clients.ru_utime + clients.ru_stime
+
     def clients(self, *words):
         done = subprocess.run([self.load, *map(str, words)], capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
@@ -210,19 +220,21 @@ class Bench:
 
     def transfer(self, measure, kind, connections, total_bytes):
         for name, peer in self.peers.items():
-            before = sum(map(processor_seconds, peer.pids()))
+            before = self.processors(peer)
             seconds = self.clients(kind, Address, peer.port, connections, total_bytes // connections)[0]
-            used = sum(map(processor_seconds, peer.pids())) - before
+            relay, everybody = (b - a for a, b in zip(before, self.processors(peer)))
             self.note(f"{measure}, GiB/s", name, total_bytes / GiB / seconds)
-            self.note(f"{measure}, CPU s/GiB", name, used / (total_bytes / GiB))
+            self.note(f"{measure}, CPU s/GiB of the relay", name, relay / (total_bytes / GiB))
+            self.note(f"{measure}, CPU s/GiB of all three", name, everybody / (total_bytes / GiB))
 
     def connect(self, connections, seconds):
         for name, peer in self.peers.items():
-            before = sum(map(processor_seconds, peer.pids()))
+            before = self.processors(peer)
             count, taken = self.clients("connect", Address, peer.port, connections, seconds, 1000)
-            used = sum(map(processor_seconds, peer.pids())) - before
+            relay, everybody = ((b - a) / count * 1e6 for a, b in zip(before, self.processors(peer)))
             self.note(f"new connections/s, {connections} at once", name, count / taken)
-            self.note(f"CPU us per connection, {connections} at once", name, used / count * 1e6)
+            self.note("CPU us per connection of the relay", name, relay)
+            self.note("CPU us per connection of all three", name, everybody)
 
     def keep(self, connections):
         """The second batch counts: what the first one needed for the first time isn't paid again."""

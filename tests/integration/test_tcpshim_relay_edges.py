@@ -153,6 +153,50 @@ def test_the_backend_is_told_who_the_client_is_once(workspace, version):
     Transfer(answering, client, 100_000).check()
 
 
+@pytest.fixture
+def unix_ends(workspace):
+    path = workspace.path / "app.sock"
+    listener = workspace.close_at_end(socket.socket(socket.AF_UNIX))
+    listener.bind(str(path))
+    path.chmod(0o666)
+    listener.listen()
+    listener.settimeout(DeadlineSeconds)
+    ends = RelayEnds(workspace, to=[f"unix:{path}"])
+
+    def new_pair():
+        client = ends.new_client()
+        backend, _ = listener.accept()
+        backend.settimeout(DeadlineSeconds)
+        return client, workspace.close_at_end(backend)
+
+    ends.new_pair = new_pair
+    return ends
+
+
+def test_every_byte_goes_to_and_from_a_unix_socket(unix_ends):
+    for size in (1, 20_000, 9_000_001):
+        client, backend = unix_ends.new_pair()
+        transfers = [Transfer(client, backend, size, seed=1), Transfer(backend, client, size, seed=2)]
+        for transfer in transfers:
+            transfer.check()
+
+
+def test_a_slow_reader_of_what_a_unix_socket_says_gets_all(unix_ends):
+    client, backend = unix_ends.new_pair()
+    data = random_bytes(1 << 20, 6)
+    backend.setblocking(False)
+    sent = 0
+    with pytest.raises(BlockingIOError):
+        while True:
+            sent += backend.send(data[sent % len(data):])
+    backend.shutdown(socket.SHUT_WR)
+    assert read_to_end(client) == (data * (sent // len(data) + 1))[:sent]
+    client.sendall(b"thanks")
+    client.close()
+    backend.settimeout(DeadlineSeconds)
+    assert read_to_end(backend) == b"thanks"
+
+
 def test_relays_go_on_without_pipes(workspace):
     # 48 descriptors: a few pipes at most, for many stalled relays.
     ends = RelayEnds(workspace, prefix=("prlimit", "--nofile=48:48"))
