@@ -11,7 +11,7 @@ namespace proxyd::shim {
 namespace {
 
 constexpr size_t BufferBytes = 16 * 1024;
-constexpr size_t PipeBytes = 64 * 1024;
+constexpr size_t PipeBytes = 256 * 1024;
 constexpr size_t PipesIdleMax = 64, PipesKeptWithoutClients = 1;
 // Descriptors that are not for clients: logs, loop, site sockets, resolver, control channel.
 constexpr size_t DescriptorsKept = 64;

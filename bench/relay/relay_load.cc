@@ -7,8 +7,9 @@
 //
 //     relay_load serve ADDRESS PORT
 //     relay_load get|put ADDRESS PORT CONNECTIONS BYTES    bytes of each; prints the seconds taken
-//     relay_load connect ADDRESS PORT CONNECTIONS SECONDS BYTES   at once; each downloads; prints how many
-//     relay_load keep ADDRESS PORT CONNECTIONS             prints "kept", holds them until stdin ends
+//     relay_load connect ADDRESS PORT CONNECTIONS SECONDS BYTES   at once; each downloads; prints
+//     how many relay_load keep ADDRESS PORT CONNECTIONS             prints "kept", holds them until
+//     stdin ends
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -45,7 +46,8 @@ double now() {
 struct Connection {
     int fd = -1;
     char kind = 0;
-    std::string request;      // of the server's: what has come of it; of the client's: what is to be sent
+    std::string
+        request;  // of the server's: what has come of it; of the client's: what is to be sent
     uint64_t to_send = 0;     // bytes of data
     uint64_t to_receive = 0;  // the same; the end of file comes behind them
     bool expects_end = false, done = false;
