@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Connecting to backends and resolvers is what a worker is for, so Landlock can't keep it from
-// that; but it listens nowhere, writes no file, and reads only what tells addresses of names (which
-// libraries read again when it has changed).
+// that; but it listens nowhere, and opens no file: the resolver has read its own at the start.
 #include "tcpshim/sandbox.h"
 
 #include "base/daemon/confinement/landlock.h"
@@ -15,7 +14,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 
 namespace proxyd::shim {
 namespace {
@@ -30,10 +28,9 @@ constexpr int AllowedCalls[] = {
     SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
     SCMP_SYS(splice), SCMP_SYS(pipe2), SCMP_SYS(connect), SCMP_SYS(shutdown), SCMP_SYS(readv),
     SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
-    // The resolver's files.
+    // What libraries look at; Landlock lets them open nothing.
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lseek), SCMP_SYS(getrlimit),
     SCMP_SYS(prlimit64), SCMP_SYS(geteuid), SCMP_SYS(getuid), SCMP_SYS(uname),
-    SCMP_SYS(inotify_init1), SCMP_SYS(inotify_add_watch), SCMP_SYS(inotify_rm_watch),
 };
 // clang-format on
 
@@ -66,15 +63,10 @@ Result<void, std::string> allow_calls() {
 }  // namespace
 
 Result<void, std::string> enter_sandbox(const Configuration& configuration) {
-    const std::array<PathRule, 5> paths = {{{"/etc/hosts", PathAccess::ReadFiles},
-                                            {"/etc/resolv.conf", PathAccess::ReadFiles},
-                                            {"/etc/nsswitch.conf", PathAccess::ReadFiles},
-                                            {"/etc/host.conf", PathAccess::ReadFiles},
-                                            {"/etc/services", PathAccess::ReadFiles}}};
     const bool is_any_transparent =
         std::ranges::any_of(configuration.sites, &SiteConfiguration::is_transparent);
     if (const auto entered = enter_landlock(
-            {.paths = paths, .may_connect_tcp = true, .may_bind_tcp = is_any_transparent});
+            {.paths = {}, .may_connect_tcp = true, .may_bind_tcp = is_any_transparent});
         !entered)
         return entered;
     return allow_calls();

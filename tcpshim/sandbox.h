@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What a worker of tcpshim may still do when the first client comes: receive at site sockets, ask
-// resolvers, connect to backends, relay; no file can be opened but those that say where names are,
+// resolvers, connect to backends, relay; no file can be opened,
 // nothing listened at, nothing run. Used by worker_main, after everything is open.
 #pragma once
 
