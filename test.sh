@@ -45,9 +45,9 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1
 export PYTEST_ADDOPTS=-rs  # why a case was skipped
 
-libraries=(libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev libmicrohttpd-dev libsystemd-dev)
+libraries=(libc-ares-dev libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev libmicrohttpd-dev libsystemd-dev)
 to_build=(g++ cmake ninja-build pkg-config "${libraries[@]}" catch2)
-to_test=(python3 python3-pytest iproute2 libcap2-bin musl-tools strace procps util-linux sudo)
+to_test=(python3 python3-pytest dnsmasq-base iproute2 libcap2-bin musl-tools strace procps util-linux sudo)
 to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)
 servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
     python3-aiosmtpd)

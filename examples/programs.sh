@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Where the run.sh of all examples find proxyd's programs: $proxyd_program, $proxyrun_program and $libpreload.
-# Sourced by them (most do by stage.sh), with "set -euo pipefail" and $here set, and a function `fail`.
+# Where the run.sh of all examples find proxyd's programs: $proxyd_program, $proxyctl_program, $proxyrun_program,
+# $tcpshim_program and $libpreload. Sourced by them (most do by stage.sh), with "set -euo pipefail" and $here set, and a function `fail`.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # for those who source it, and from them
@@ -19,12 +19,15 @@ find_programs() {
     if [[ -z $build && -e $here/../../CMakePresets.json ]]; then build=$here/../../build/release; fi
     if [[ -n $build ]]; then
         build=$(realpath -m "$build")
-        proxyd_program=$build/bin/proxyd proxyrun_program=$build/bin/proxyrun libpreload=$build/lib/libpreload.so
-        for file in "$proxyd_program" "$proxyrun_program" "$libpreload"; do
+        proxyd_program=$build/bin/proxyd proxyctl_program=$build/bin/proxyctl
+        proxyrun_program=$build/bin/proxyrun tcpshim_program=$build/bin/tcpshim
+        libpreload=$build/lib/libpreload.so
+        for file in "$proxyd_program" "$proxyctl_program" "$proxyrun_program" "$tcpshim_program" "$libpreload"; do
             [[ -e $file ]] || fail "there is no $file; ./quickstart.sh installs and builds it"
         done
     else
-        if ! { proxyd_program=$(installed proxyd) && proxyrun_program=$(installed proxyrun); }; then
+        if ! { proxyd_program=$(installed proxyd) && proxyctl_program=$(installed proxyctl) &&
+            proxyrun_program=$(installed proxyrun) && tcpshim_program=$(installed tcpshim); }; then
             fail "proxyd isn't installed; or say where it is built, see --help"
         fi
         libpreload=$(compgen -G "$(dirname "$proxyrun_program")/../lib*/proxyd/libpreload.so" ||

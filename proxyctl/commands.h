@@ -16,6 +16,7 @@ int run_sessions(const Invocation& invocation);
 int run_routes(const Invocation& invocation);
 int run_explain(const Invocation& invocation);
 int run_events(const Invocation& invocation);
+int run_backends(const Invocation& invocation);
 int run_reload(const Invocation& invocation);
 int run_upgrade(const Invocation& invocation);
 int run_log_level(const Invocation& invocation);

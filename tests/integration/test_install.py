@@ -200,12 +200,13 @@ def units(moved):
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(units):
-    assert faults_of_units(units / "proxyd.service", units / "proxyd.socket") == []
+    assert faults_of_units(units / "proxyd.service", units / "proxyd.socket", units / "tcpshim.service") == []
 
 
-def test_the_unit_is_confined_as_far_as_documented(units):
-    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", units / "proxyd.service")
-    [exposure] = re.findall(r"Overall exposure level for proxyd.service: ([\d.]+)", result.stdout)
+@pytest.mark.parametrize("unit", ["proxyd.service", "tcpshim.service"])
+def test_a_unit_is_confined_as_far_as_documented(units, unit):
+    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", units / unit)
+    [exposure] = re.findall(rf"Overall exposure level for {unit}: ([\d.]+)", result.stdout)
     assert float(exposure) <= ExposureMax, result.stdout
     assert f"`systemd-analyze security` gives it {ExposureMax}" in (Source / "docs" / "OPERATIONS.md").read_text()
 

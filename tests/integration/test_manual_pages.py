@@ -54,7 +54,7 @@ def options_of_page(page):
     return {option.replace(" | ", "|"): description for option, description in found}
 
 
-@pytest.mark.parametrize("page", ["proxyd.8", "proxyrun.1"])  # that of proxyctl has a test of its own
+@pytest.mark.parametrize("page", ["proxyd.8", "proxyrun.1", "tcpshim.8"])  # that of proxyctl has a test of its own
 def test_has_the_options_of_help(page):
     assert options_of_page(Source / "man" / page) == options_of_help(page.rsplit(".", 1)[0])
 

@@ -58,31 +58,31 @@ std::string ConfigurationReader::absolute_path(const JsonValue& value, std::stri
     return without_trailing_slashes(*text);
 }
 
-void ConfigurationReader::read_count(const JsonMember& member, int64_t least, int64_t most,
-                                     size_t& out) {
-    const auto* number = member.value.as<int64_t>();
+void ConfigurationReader::read_count(const JsonValue& value, std::string_view path, int64_t least,
+                                     int64_t most, size_t& out) {
+    const auto* number = value.as<int64_t>();
     if (number != nullptr && *number >= least && *number <= most) {
         out = static_cast<size_t>(*number);
         return;
     }
-    const std::string found =
-        number ? std::to_string(*number) : std::string(member.value.type_words());
-    add_error(member.value.line, member.key, "is {}, a whole number from {} to {} is allowed",
-              member.value.as<double>() ? "no whole number" : found, least, most);
+    const std::string found = number ? std::to_string(*number) : std::string(value.type_words());
+    add_error(value.line, path, "is {}, a whole number from {} to {} is allowed",
+              value.as<double>() ? "no whole number" : found, least, most);
 }
 
-void ConfigurationReader::read_duration(const JsonMember& member, std::chrono::milliseconds least,
+void ConfigurationReader::read_duration(const JsonValue& value, std::string_view path,
+                                        std::chrono::milliseconds least,
                                         std::chrono::milliseconds& out) {
     const std::string allowed = fmt::format(
         "a duration from \"{}ms\" to \"1h\" such as \"250ms\", \"10s\" or \"2m\"", least.count());
-    const auto* text = string_of(member.value, member.key, allowed);
+    const auto* text = string_of(value, path, allowed);
     if (text == nullptr) return;
     const auto duration = parse_duration(*text);
     if (duration && *duration >= least && *duration <= std::chrono::hours(1)) {
         out = *duration;
         return;
     }
-    add_error(member.value.line, member.key, "is '{}', {} is allowed", printable(*text), allowed);
+    add_error(value.line, path, "is '{}', {} is allowed", printable(*text), allowed);
 }
 
 }  // namespace proxyd

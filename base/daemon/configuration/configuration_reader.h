@@ -48,9 +48,18 @@ class ConfigurationReader {
     const std::string* string_of(const JsonValue& value, std::string_view path,
                                  std::string_view allowed);
     std::string absolute_path(const JsonValue& value, std::string_view path);
-    void read_count(const JsonMember& member, int64_t least, int64_t most, size_t& out);
+    void read_count(const JsonValue& value, std::string_view path, int64_t least, int64_t most,
+                    size_t& out);
+    void read_duration(const JsonValue& value, std::string_view path,
+                       std::chrono::milliseconds least, std::chrono::milliseconds& out);
+    // The same for keys that stand in no other one.
+    void read_count(const JsonMember& member, int64_t least, int64_t most, size_t& out) {
+        read_count(member.value, member.key, least, most, out);
+    }
     void read_duration(const JsonMember& member, std::chrono::milliseconds least,
-                       std::chrono::milliseconds& out);
+                       std::chrono::milliseconds& out) {
+        read_duration(member.value, member.key, least, out);
+    }
 
   private:
     void add_error_text(int line, std::string_view path, const std::string& text);

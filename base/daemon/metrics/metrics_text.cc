@@ -25,18 +25,35 @@ void MetricsText::begin(std::string_view name, std::string_view type, std::strin
 void MetricsText::histogram(std::string_view name, std::string_view help,
                             const Histogram& histogram) {
     begin(name, "histogram", help);
+    this->histogram({}, histogram);
+}
+
+void MetricsText::histogram(std::initializer_list<Label> labels, const Histogram& histogram) {
     uint64_t count = 0;  // of this bucket and those below
-    for (size_t i = 0; i < SharedHistogram::BoundsUs.size(); i++) {
+    for (size_t i = 0; i < SharedHistogram::BucketCount; i++) {
         count += histogram.counts[i];
-        write("{}_bucket{{le=\"{}\"}} {}\n", name, seconds(SharedHistogram::BoundsUs[i]), count);
+        write("{}_bucket{{", name_);
+        add_label_list(labels);
+        const bool is_last = i == SharedHistogram::BoundsUs.size();
+        write("{}le=\"{}\"}} {}\n", labels.size() > 0 ? "," : "",
+              is_last ? "+Inf" : fmt::format("{}", seconds(SharedHistogram::BoundsUs[i])), count);
     }
-    count += histogram.counts.back();
-    write("{}_bucket{{le=\"+Inf\"}} {}\n", name, count);
-    write("{}_sum {}\n{}_count {}\n", name, seconds(histogram.sum_us), name, count);
+    write("{}_sum", name_);
+    add_labels(labels);
+    write(" {}\n{}_count", seconds(histogram.sum_us), name_);
+    add_labels(labels);
+    write(" {}\n", count);
 }
 
 void MetricsText::add_labels(std::initializer_list<Label> labels) {
-    char separator = '{';
+    if (labels.size() == 0) return;
+    out_ += '{';
+    add_label_list(labels);
+    out_ += '}';
+}
+
+void MetricsText::add_label_list(std::initializer_list<Label> labels) {
+    std::string_view separator;
     for (const Label& label : labels) {
         write("{}{}=\"", separator, label.name);
         for (const char c : label.value) {
@@ -44,9 +61,8 @@ void MetricsText::add_labels(std::initializer_list<Label> labels) {
             out_ += c;
         }
         out_ += '"';
-        separator = ',';
+        separator = ",";
     }
-    out_ += '}';
 }
 
 ProcessFigures process_figures(pid_t process) {

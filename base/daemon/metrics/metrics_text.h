@@ -56,6 +56,9 @@ class MetricsText {
     // A family of its own, in seconds.
     void histogram(std::string_view name, std::string_view help, const Histogram& histogram);
 
+    // With labels, of the family that was begun last (with the type "histogram").
+    void histogram(std::initializer_list<Label> labels, const Histogram& histogram);
+
     std::string take() { return std::move(out_); }
 
   private:
@@ -64,6 +67,7 @@ class MetricsText {
         fmt::format_to(std::back_inserter(out_), format, std::forward<Arguments>(arguments)...);
     }
     void add_labels(std::initializer_list<Label> labels);
+    void add_label_list(std::initializer_list<Label> labels);  // without braces
 
     std::string out_;
     std::string_view name_;
