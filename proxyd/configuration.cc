@@ -20,12 +20,17 @@ namespace {
 
 constexpr std::string_view DefaultControl = "/run/proxyd/control.sock";
 
+void read_tcpshim(ConfigurationReader&, const JsonMember&, Configuration&) {
+    // Done already: wherever it stands, it is there for all routes.
+}
+
 // clang-format off
 constexpr auto Keys = std::to_array<ConfigurationKey<Configuration>>({
     {"listen", read_listen},
     {"routes", read_routes},
     {"alpn", read_alpn},
     {"sites", read_sites},
+    {"tcpshim", read_tcpshim},
     {"hello_bytes_max", read_hello_bytes_max},
     {"hello_timeout", read_hello_timeout},
     {"silent_after", read_silent_after},
@@ -59,6 +64,9 @@ void read_document(ConfigurationReader& reader, const JsonValue& root,
         reader.add_error(root.line, "", "is {}, an object is allowed", root.type_words());
         return;
     }
+    const auto tcpshim = std::ranges::find(*object, "tcpshim", &JsonMember::key);
+    if (tcpshim != object->end())
+        shim::read_embedded(reader, tcpshim->value, "tcpshim", configuration.tcpshim);
     read_keys(reader, *object, "proxyd", Keys, configuration);
     if (!reader.given(*object, "listen"))
         reader.add_error(root.line, "listen",
@@ -81,6 +89,7 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
     Configuration configuration;
     configuration.file = file;
     configuration.daemon = default_daemon_configuration(file, DefaultControl);
+    configuration.tcpshim = shim::default_embedded(file);
     configuration.workers = default_workers();
     ConfigurationReader reader(file);
     read_document(reader, *document, configuration);

@@ -9,6 +9,7 @@
 #include "base/daemon/configuration/daemon_configuration.h"
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
+#include "base/relay/configuration_file.h"
 #include "proxyd/access_lists.h"
 
 #include <chrono>
@@ -55,6 +56,9 @@ struct RouteConfiguration {
     std::string site_directory;
     int line = 0;
     std::shared_ptr<const RouteOptionsConfiguration> options = nullptr;  // null: none
+    // The TCP servers that tcpshim relays the route's clients to; the site directory is tcpshim's
+    // then. Null: none.
+    std::shared_ptr<const shim::SiteConfiguration> relay = nullptr;
 };
 
 struct Configuration {
@@ -76,6 +80,7 @@ struct Configuration {
     size_t source_sessions_max = 1000;                  // at once, of one source; 0: no limit
     size_t source_connections_per_second_max = 10'000;  // new ones, of one source; 0: no limit
     DaemonConfiguration daemon;                         // its user is the workers'
+    shim::Embedded tcpshim;                             // of the routes to TCP servers
 };
 
 // `file` is only the name in messages.

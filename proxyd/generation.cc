@@ -70,6 +70,14 @@ bool open_metrics_socket(Generation& generation, const Generation* current, Prob
     return generation.metrics_socket.is_open();
 }
 
+void make_place_for_relay(Generation& generation, Problems& problems) {
+    generation.relay = relay_plan_of(generation.configuration);
+    const auto made = make_relay_directories(generation.relay, generation.user.gid);
+    if (!made)
+        problems.push_back(
+            fmt::format("{}: tcpshim.directory: {}", generation.configuration.file, made.error()));
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path) {
@@ -128,6 +136,7 @@ Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number
     generation->addresses = bind_listening_sockets(
         generation->configuration, current ? current->addresses : ListeningAddresses{}, problems);
     add_sites_problem(generation->configuration, problems);
+    make_place_for_relay(*generation, problems);
     const bool has_new_metrics_socket = open_metrics_socket(*generation, current, problems);
     open_log(*generation, problems);
     if (!problems.empty()) {

@@ -10,6 +10,7 @@
 #include "base/posix/unique_fd.h"
 #include "proxyd/configuration.h"
 #include "proxyd/listening_sockets.h"
+#include "proxyd/relay_plan.h"
 
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,7 @@ struct Generation {
     ListeningAddresses addresses;
     UniqueFd access_log;
     UniqueFd metrics_socket;  // not open if metrics are not served
+    RelayPlan relay;          // for the routes to TCP servers
 };
 
 Result<std::string> read_file(const std::string& path);

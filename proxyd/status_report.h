@@ -44,6 +44,12 @@ struct StatusReport {
 
     static WorkerCounts counts_from(const ProcessStatistics& statistics);
 
+    struct Relay {
+        pid_t pid = 0;  // 0: it is about to be started again
+        uint64_t restarts = 0;
+        std::string_view control;  // the path of its control socket, or "none"
+    };
+
     Clock::duration uptime{};          // of the process
     Clock::duration program_uptime{};  // shorter than that after an upgrade
     uint64_t generation = 0;
@@ -56,6 +62,7 @@ struct StatusReport {
     const Task* last_reload = nullptr;  // none: there was none
     uint64_t restarts = 0;
     std::vector<Worker> workers;
+    std::optional<Relay> relay;  // none: no route leads to a TCP server
 };
 
 nlohmann::json status_json(const StatusReport& status, Clock::time_point now);

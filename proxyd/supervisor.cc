@@ -153,6 +153,8 @@ void Supervisor::put_next_in_force() {
     text_to_fall_back_to_.reset();
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
+    if (const auto told = relay_.put_in_force(current_->relay); !told)
+        log_error("{}: tcpshim.directory: {}", current_->configuration.file, told.error());
     set_log_level(current_->configuration.daemon.log_level);
     for (const std::string& warning : warnings())
         log_warning("{}", warning);
@@ -291,6 +293,8 @@ void Supervisor::on_child() noexcept {
     int status;
     if (trial_ && waitpid(trial_->pid, &status, WNOHANG) == trial_->pid) on_trial_end(status);
     workers_.reap();
+    relay_.reap();
+    stop_when_all_have_ended();
 }
 
 void Supervisor::on_worker_message(WorkerProcess& worker, const nlohmann::json& message) {
@@ -302,7 +306,13 @@ void Supervisor::on_worker_lost(WorkerProcess& worker, const std::string& how) {
 }
 
 void Supervisor::on_no_worker_left() {
-    if (stop_requests_ > 0 || is_trial_) stop_loop();
+    if (is_trial_) stop_loop();
+    if (stop_requests_ > 0) relay_.stop();  // nobody hands clients to it any more
+    stop_when_all_have_ended();
+}
+
+void Supervisor::stop_when_all_have_ended() {
+    if (stop_requests_ > 0 && workers_.workers().empty() && !relay_.is_any_running()) stop_loop();
 }
 
 // The first time sessions in hand are finished; the second time they are given up; the third time
@@ -320,8 +330,10 @@ void Supervisor::on_stop() noexcept {
         if (current_ != nullptr) current_->addresses.clear();
     } else if (stop_requests_ == 2) {
         workers_.end_all();
+        relay_.end_now();
     } else {
         workers_.kill_all();
+        relay_.kill();
     }
 }
 

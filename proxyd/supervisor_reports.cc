@@ -46,6 +46,9 @@ StatusReport Supervisor::status_report() {
     status.configuration = &current_->configuration;
     status.user = current_->user.name;
     status.landlock = landlock_version();
+    if (!current_->relay.is_empty())
+        status.relay = {relay_.pid(), relay_.restarts(),
+                        current_->configuration.tcpshim.configuration.daemon.control};
     for (const ListeningAddress& listening : current_->addresses)
         status.listeners.push_back(listening.address);
     for (const auto& worker : workers_.workers()) {

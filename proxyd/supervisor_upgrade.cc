@@ -43,6 +43,7 @@ void Supervisor::adopt(InheritedState& inherited) {
     workers_.set_restart_count(inherited.counts.worker_restarts);
     workers_.set_last_run_number(inherited.run_number);
     workers_.adopt(std::move(inherited.workers), current_->number);
+    if (!is_trial_) relay_.adopt(inherited.relay, std::move(inherited.leaving_relays));
     if (is_trial_)
         control_.leave_alone(inherited.control_path);
     else
@@ -132,6 +133,8 @@ StateToPass Supervisor::state_to_pass() {
         .counts = {std::chrono::duration_cast<microseconds>(started_at_.time_since_epoch()).count(),
                    reloads_.successes, reloads_.failures, upgrades_.successes, upgrades_.failures,
                    workers_.restart_count()},
+        .relay = relay_.pid(),
+        .leaving_relays = relay_.leaving(),
         .generation = last_generation_,
         .run_number = workers_.last_run_number()};
     control_.pass_on(state);

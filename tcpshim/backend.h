@@ -13,7 +13,7 @@
 #include "base/daemon/event_loop.h"
 #include "tcpshim/active_check.h"
 #include "tcpshim/backend_connect.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/connect_failure.h"
 #include "tcpshim/passive_health.h"
 

@@ -10,7 +10,7 @@
 #include "base/posix/result.h"
 #include "tcpshim/backend.h"
 #include "tcpshim/balancer.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/resolver.h"
 #include "tcpshim/standing_question.h"
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/posix/byte_reader.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 
 #include <optional>
 #include <string>

@@ -7,7 +7,7 @@
 #include "base/daemon/event_loop.h"
 #include "tcpshim/backend_connect.h"
 #include "tcpshim/check_exchange.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 
 #include <array>
 #include <optional>

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "base/handoff/wire_header.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/connector.h"
 
 #include <array>

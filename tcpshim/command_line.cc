@@ -2,9 +2,9 @@
 #include "tcpshim/command_line.h"
 
 #include "base/daemon/configuration/configuration_values.h"
-#include "tcpshim/backend_text.h"
-#include "tcpshim/configuration_file.h"
-#include "tcpshim/words.h"
+#include "base/relay/backend_text.h"
+#include "base/relay/configuration_file.h"
+#include "base/relay/words.h"
 
 #include <fmt/format.h>
 

@@ -6,7 +6,7 @@
 
 #include "base/daemon/options.h"
 #include "base/posix/result.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 
 #include <string>
 

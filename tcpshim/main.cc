@@ -4,7 +4,7 @@
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "tcpshim/command_line.h"
-#include "tcpshim/configuration_file.h"
+#include "base/relay/configuration_file.h"
 #include "tcpshim/supervisor.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/receiver.h"
 
 #include <sys/types.h>

@@ -9,7 +9,7 @@
 #include "base/daemon/metrics/shared_number.h"
 #include "base/posix/result.h"
 #include "tcpshim/backend.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/connection_record.h"
 
 #include <array>

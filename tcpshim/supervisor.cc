@@ -53,6 +53,7 @@ Supervisor::Supervisor(Load load, std::vector<PassedSocket> passed)
       watchdog_(loop_, *this),
       terminate_(loop_, *this, SIGTERM),
       interrupt_(loop_, *this, SIGINT),
+      quit_(loop_, *this, SIGQUIT),
       hangup_(loop_, *this, SIGHUP),
       user_signal_1_(loop_, *this, SIGUSR1),
       child_(loop_, *this, SIGCHLD) {}
@@ -72,7 +73,7 @@ int Supervisor::run() {
 }
 
 void Supervisor::reload(Done done) {
-    if (stop_requests_ > 0) {
+    if (is_leaving_) {
         if (done) done({"tcpshim is stopping"});
         return;
     }
@@ -231,7 +232,7 @@ void Supervisor::finish(const Problems& problems) {
     if (!std::exchange(wants_reload_, false)) return;
     for (Done& done : std::exchange(reload_next_, {}))
         done_.push_back(std::move(done));
-    if (stop_requests_ == 0) begin();
+    if (!is_leaving_) begin();
 }
 
 void Supervisor::on_task_late() noexcept {
@@ -298,7 +299,7 @@ void Supervisor::on_child() noexcept {
     std::erase(workers_, nullptr);
     for (auto& [worker, status] : ended)
         on_worker_end(std::move(worker), status);
-    if (workers_.empty() && stop_requests_ > 0) loop_.stop();
+    if (workers_.empty() && is_leaving_) loop_.stop();
 }
 
 void Supervisor::on_worker_end(std::unique_ptr<WorkerProcess> worker, int status) {
@@ -315,13 +316,13 @@ void Supervisor::on_worker_end(std::unique_ptr<WorkerProcess> worker, int status
         if (is_busy_ && next_ == nullptr && !worker->has_let_go()) finish({});
         return;
     }
-    if (&worker->generation() != current_.get() || stop_requests_ > 0) return;
+    if (&worker->generation() != current_.get() || is_leaving_) return;
     restart_.start(backoff_.next(Clock::now() - worker->started_at()));
 }
 
 // What was queued for the one that has died waits in the sockets meanwhile.
 void Supervisor::replace_worker() noexcept {
-    if (stop_requests_ > 0 || serving() != nullptr) return;
+    if (is_leaving_ || serving() != nullptr) return;
     // The one before has taken nothing from main: what it had was its own copy.
     const auto started = start_worker(current_);
     if (started) {
@@ -332,23 +333,41 @@ void Supervisor::replace_worker() noexcept {
     restart_.start(backoff_.next(Clock::duration::zero()));
 }
 
-// The first time what is relayed may go on for a while; the second time it is cut off.
-void Supervisor::on_stop() noexcept {
-    stop_requests_++;
+void Supervisor::leave(std::string_view state) {
+    is_leaving_ = true;
     exit_code_ = Fine;
     if (next_ != nullptr) give_up_next({"stopping"});
-    if (stop_requests_ > 1) {
-        for (const auto& worker : workers_)
-            worker->kill();
-        return;
-    }
     log_notice("stopping");
-    tell_manager(notify_stopping("relaying what is left"));
+    tell_manager(notify_stopping(state));
     restart_.stop();
     if (current_ != nullptr) current_->sockets.remove_files(nullptr);
     for (const auto& worker : workers_)
         if (worker->state() != State::Draining) worker->drain(true);
     if (workers_.empty()) loop_.stop();
+}
+
+// The first time what is relayed may go on for a while; the second time it is cut off.
+void Supervisor::on_stop() noexcept {
+    if (!is_leaving_) leave("relaying what is left");
+    if (++stop_requests_ > 1) {
+        for (const auto& worker : workers_)
+            worker->kill();
+        return;
+    }
+    for (const auto& worker : workers_)
+        worker->limit_drain();
+}
+
+// There may be a successor before the last one has gone: it gets all that only one can have.
+void Supervisor::on_quit() noexcept {
+    if (is_leaving_) return;
+    leave("relaying what is left, for as long as it takes");
+    control_.close();
+    if (current_ != nullptr) {
+        metrics_.reset();
+        remove_metrics_socket(current_->configuration.daemon.metrics);
+        current_->metrics_socket.close();
+    }
 }
 
 void Supervisor::on_hangup() noexcept {
@@ -382,8 +401,7 @@ void Supervisor::tell_manager(const Result<void>& told) {
 void Supervisor::on_watchdog() noexcept {
     const auto interval = watchdog_interval();
     if (!interval) return;
-    if (stop_requests_ > 0 || current_ == nullptr || serving() != nullptr)
-        tell_manager(notify_alive());
+    if (is_leaving_ || current_ == nullptr || serving() != nullptr) tell_manager(notify_alive());
     watchdog_.start(*interval);
 }
 

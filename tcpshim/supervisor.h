@@ -6,7 +6,8 @@
 //
 // A start and a reload are the same: the next generation is prepared, its worker started, and only
 // when that is ready it takes the place of the current one, which then goes on relaying what it has
-// until it is done or drain_timeout is over. Whatever goes wrong before that changes nothing.
+// until it is done; only the end limits that, by drain_timeout. Whatever goes wrong before that
+// changes nothing.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -57,7 +58,9 @@ class Supervisor final : private Channel::Owner,
     void set_level(LogLevel level) override;
 
     // Signals.
+    void leave(std::string_view state);
     void on_stop() noexcept;
+    void on_quit() noexcept;
     void on_hangup() noexcept;
     void on_reopen() noexcept;
     void on_child() noexcept;
@@ -94,12 +97,14 @@ class Supervisor final : private Channel::Owner,
     RestartBackoff backoff_;
     std::vector<Done> done_, reload_next_;
     bool is_busy_ = false, wants_reload_ = false, is_manager_deaf_ = false;
+    bool is_leaving_ = false;
     int stop_requests_ = 0, exit_code_ = 0;
     uint64_t restarts_ = 0, reloads_ = 0, failed_reloads_ = 0;
     TimerWatcher<&Supervisor::replace_worker> restart_;
     TimerWatcher<&Supervisor::on_task_late> task_late_;
     TimerWatcher<&Supervisor::on_watchdog> watchdog_;
     SignalWatcher<&Supervisor::on_stop> terminate_, interrupt_;
+    SignalWatcher<&Supervisor::on_quit> quit_;
     SignalWatcher<&Supervisor::on_hangup> hangup_;
     SignalWatcher<&Supervisor::on_reopen> user_signal_1_;
     SignalWatcher<&Supervisor::on_child> child_;

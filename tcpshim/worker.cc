@@ -104,8 +104,11 @@ void Worker::drain(bool takes_what_is_queued) {
     for (const auto& receiver : receivers_)
         receiver->stop(takes_what_is_queued);
     is_draining_ = true;
-    drain_timeout_.start(configuration_.drain_timeout);
     tell_if_drained();
+}
+
+void Worker::limit_drain() {
+    if (!drain_timeout_.is_active()) drain_timeout_.start(configuration_.drain_timeout);
 }
 
 void Worker::on_drain_timeout() noexcept {

@@ -97,6 +97,8 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
             worker_->start(std::move(sockets_));
         else if (what == "drain")
             drain(message.value("all", true));
+        else if (what == "limit_drain")
+            worker_->limit_drain();
         else if (what == "access_log")
             access_log_.replace(std::move(descriptor));
         else if (what == "log_level")

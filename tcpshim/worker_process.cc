@@ -51,6 +51,10 @@ void WorkerProcess::drain(bool takes_what_is_queued) {
     channel_.send({{"do", "drain"}, {"all", takes_what_is_queued}});
 }
 
+void WorkerProcess::limit_drain() {
+    channel_.send({{"do", "limit_drain"}});
+}
+
 void WorkerProcess::kill() {
     ::kill(pid_, SIGKILL);
 }

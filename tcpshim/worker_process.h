@@ -5,6 +5,7 @@
 //
 //     main --> worker   {"do": "go"}                 it gets clients from now on
 //                       {"do": "drain", "all": B}    no more of them; with B after those queued
+//                       {"do": "limit_drain"}        drain_timeout begins
 //                       {"do": "access_log"} + descriptor, {"do": "log_level", "level": L}
 //     worker --> main   {"is": "ready"}, {"is": "failed", "why": W}, {"is": "draining"}
 #pragma once
@@ -13,7 +14,7 @@
 #include "base/daemon/confinement/privileges.h"
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/site_sockets.h"
 #include "tcpshim/statistics.h"
 
@@ -54,6 +55,7 @@ class WorkerProcess {
 
     void go();
     void drain(bool takes_what_is_queued);
+    void limit_drain();
     void kill();
 
     WorkerProcess(EventLoop& loop, Channel::Owner& owner, UniqueFd channel, pid_t pid,

@@ -21,7 +21,7 @@ LevelForms = '"error", "warning", "notice", "info" or "debug"'
 MetricsForms = '"127.0.0.1:9100", "[::1]:9100" or "unix:/run/proxyd/metrics.sock"'
 Routes = {"*": "/run/site"}
 Directory = "the absolute path of a directory"
-RouteValue = f"{Directory} or an object with 'site'"
+RouteValue = f"{Directory}, \"tcp://HOST:PORT\", or an object with 'site' or 'tcp'"
 DurationForms = 'to "1h" such as "250ms", "10s" or "2m"'
 
 
@@ -85,11 +85,11 @@ Wrong = [
     ('{"listen": [":8443"], "routes": {}}', f"1: {Nowhere}"),
     ('{"listen": [":8443", {"address": ":25", "site": "/run/mail"}]}', f"1: {Nowhere}"),
     (with_key("hello_timeuot", '"10s"'), "4: hello_timeuot: is not a key of proxyd, did you mean 'hello_timeout'?"),
-    (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
+    (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, tcpshim, "
      "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
      "source_connections_per_second_max, access_log, access_log_format, workers, worker_timeout, user, control, "
      "log_level, metrics"),
-    (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, alpn, sites, '
+    (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, alpn, sites, tcpshim, '
      "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
      "source_connections_per_second_max, access_log, access_log_format, workers, worker_timeout, user, control, "
      "log_level, metrics"),

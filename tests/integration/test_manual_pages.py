@@ -79,7 +79,8 @@ def documented_keys():
 
 def test_every_key_that_proxyd_knows_is_documented_and_no_other(tmp_path):
     unknown = {"?": None}
-    known = allowed_keys({"listen": [unknown], "routes": {"a.example.org": unknown}, **unknown}, tmp_path / "proxyd.json")
+    known = allowed_keys({"listen": [unknown], "routes": {"a.example.org": unknown},
+                          "tcpshim": unknown, **unknown}, tmp_path / "proxyd.json")
     assert sorted(map(sorted, known.values())) == sorted(map(sorted, documented_keys()))
 
 

@@ -89,7 +89,7 @@ def test_a_client_of_a_killed_worker_s_queue_is_served_by_its_successor(workspac
 
 
 def test_a_reload_leads_new_clients_elsewhere_and_leaves_relays_alone(workspace):
-    relay = ConfiguredRelay(workspace, backends=2)
+    relay = ConfiguredRelay(workspace, backends=2, drain_timeout="1ms")
     relay.site_configuration["to"] = relay.names[:1]
     assert " notice reloaded: " in relay.reload()
     client, backend = relay.new_pair(first_bytes=b"one")
@@ -159,6 +159,21 @@ def test_sigterm_cuts_relays_off_when_their_time_is_over(workspace):
     relay.shim.signal(signal.SIGTERM)
     assert relay.shim.wait_for_exit() == 0
     assert relay.access_line()["ending"] == "drain_timeout"
+
+
+def test_sigquit_lets_relays_go_on_beside_a_successor(workspace):
+    relay = ConfiguredRelay(workspace, drain_timeout="1ms")
+    client, backend = relay.new_pair(first_bytes=b"hello")
+    leaving = relay.shim
+    leaving.signal(signal.SIGQUIT)
+    wait_until(lambda: not relay.control.exists() and not (relay.site / f"{Port}.sock").exists(), "free places")
+    relay.start()
+    relay.relay_once()
+    assert backend.recv(100) == b"hello"
+    backend.sendall(b"late")
+    assert client.recv(100) == b"late"
+    leaving.signal(signal.SIGTERM)  # now there is a limit
+    assert leaving.wait_for_exit() == 0
 
 
 def test_relays_outlive_a_killed_main(workspace):

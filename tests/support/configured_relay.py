@@ -33,10 +33,14 @@ class ConfiguredRelay(RelayEnds):
         site = {"ports": [Port], "to": self.names, **(site_settings or {})}
         self.configuration = {"sites": {str(self.site): site}, "control": str(self.control), **configuration}
         self.write()
+        self.start()
+
+    def start(self):
+        """Also beside one that is about to end."""
         self.shim = Tcpshim("--config", self.file)
-        workspace.children.append(self.shim)
+        self.workspace.children.append(self.shim)
         self.shim.wait_for_line(r" notice ready: ")
-        self._sender = workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        self._sender = self.workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         self._sender.settimeout(DeadlineSeconds)
         self._sender.connect(str(self.site / f"{Port}.sock"))
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tcpshim/configuration_file.h"
+#include "base/relay/configuration_file.h"
 #include "tests/unit/catch.h"
 
 using namespace std::chrono_literals;

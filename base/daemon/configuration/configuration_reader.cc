@@ -8,7 +8,7 @@
 namespace proxyd {
 
 std::string ConfigurationReader::place(int line, std::string_view path) const {
-    return fmt::format("{}:{}: {}", file_, line, path);
+    return fmt::format("{}:{}: {}{}", file_, line, prefix_, path);
 }
 
 void ConfigurationReader::add_error_text(int line, std::string_view path, const std::string& text) {

@@ -29,6 +29,19 @@ class ConfigurationReader {
 
     // "file:line: path", as messages begin.
     std::string place(int line, std::string_view path) const;
+    // While it lives, all paths are below `path`: of keys that stand in an object elsewhere.
+    class Below {
+      public:
+        Below(ConfigurationReader& reader, std::string_view path) : reader_(reader) {
+            reader.prefix_ = std::string(path) + ".";
+        }
+        ~Below() { reader_.prefix_.clear(); }
+        Below(const Below&) = delete;
+        Below& operator=(const Below&) = delete;
+
+      private:
+        ConfigurationReader& reader_;
+    };
 
     template <typename... Arguments>
     void add_error(int line, std::string_view path, fmt::format_string<Arguments...> format,
@@ -65,6 +78,7 @@ class ConfigurationReader {
     void add_error_text(int line, std::string_view path, const std::string& text);
 
     const std::string file_;
+    std::string prefix_;
     ConfigurationErrors errors_;
 };
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/posix/result.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 
 #include <string>
 #include <string_view>

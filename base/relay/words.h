@@ -4,7 +4,7 @@
 // read and printed, and on the command line.
 #pragma once
 
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 
 #include <optional>
 #include <string_view>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "tcpshim/site_reader.h"
+#include "base/relay/site_reader.h"
 
 #include "base/daemon/configuration/configuration_values.h"
-#include "tcpshim/backend_text.h"
-#include "tcpshim/words.h"
+#include "base/relay/backend_text.h"
+#include "base/relay/words.h"
 
 #include <fmt/format.h>
 
@@ -73,10 +73,10 @@ void SiteReader::read_defaults(const JsonValue& value) {
 void SiteReader::read_site(const JsonValue& value) {
     const bool was_fine = reader_.is_fine();
     if (const auto* object = value.as<JsonValue::Object>()) {
-        read_object(*object, "a site", true);
-        if (!reader_.given(*object, "to"))
-            reader_.add_error(value.line, path_ + ".to", "is missing, at least one of {} is needed",
-                              BackendForms);
+        read_object(*object, words_.what, true);
+        if (!reader_.given(*object, words_.backends_key))
+            reader_.add_error(value.line, below(path_, words_.backends_key),
+                              "is missing, at least one of {} is needed", BackendForms);
     } else {
         read_backends(value, path_);
     }
@@ -91,11 +91,11 @@ void SiteReader::read_object(const JsonValue::Object& object, std::string_view w
         const auto key = std::ranges::find(keys(), member.key, &Key::name);
         if (key != keys().end()) {
             key->read(*this, member.value, path);
-        } else if (has_backends && member.key == "to") {
+        } else if (has_backends && member.key == words_.backends_key) {
             read_backends(member.value, path);
         } else {
-            std::vector<std::string_view> known;
-            if (has_backends) known.push_back("to");
+            std::vector<std::string_view> known(words_.other_keys.begin(), words_.other_keys.end());
+            if (has_backends) known.push_back(words_.backends_key);
             std::ranges::transform(keys(), std::back_inserter(known), &Key::name);
             reader_.add_unknown_key(member, path, what, known);
         }

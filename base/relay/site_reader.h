@@ -1,28 +1,38 @@
 // SPDX-License-Identifier: MIT
 //
 // SiteReader: reads what the configuration file says of one site, or of all of them ("defaults").
-// Used by configuration_file.
+// Used by configuration_file, and by proxyd for its routes to TCP servers.
 #pragma once
 
 #include "base/daemon/configuration/configuration_reader.h"
-#include "tcpshim/configuration.h"
+#include "base/relay/configuration.h"
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace proxyd::shim {
 
+// How the object of a site is called where it stands.
+struct SiteWords {
+    std::string_view what = "a site";
+    std::string_view backends_key = "to";
+    // More keys that are allowed there, for messages: somebody else reads them.
+    std::span<const std::string_view> other_keys = {};
+};
+
 class SiteReader {
   public:
     // `path`: of the value in the file, "defaults" or "sites.nas". Adds to `site`, which holds the
     // defaults.
-    SiteReader(ConfigurationReader& reader, std::string path, SiteConfiguration& site)
-        : reader_(reader), path_(std::move(path)), site_(site) {}
+    SiteReader(ConfigurationReader& reader, std::string path, SiteConfiguration& site,
+               SiteWords words = {})
+        : reader_(reader), path_(std::move(path)), site_(site), words_(words) {}
 
     // An object of settings, all but "to".
     void read_defaults(const JsonValue& value);
-    // Such an object with "to", or that alone.
+    // Such an object with backends, or those alone.
     void read_site(const JsonValue& value);
 
   private:
@@ -48,6 +58,7 @@ class SiteReader {
     ConfigurationReader& reader_;
     const std::string path_;
     SiteConfiguration& site_;
+    const SiteWords words_;
 };
 
 }  // namespace proxyd::shim

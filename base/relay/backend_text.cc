@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tcpshim/backend_text.h"
+#include "base/relay/backend_text.h"
 
 #include "base/daemon/configuration/configuration_values.h"
 #include "base/handoff/dns_name.h"

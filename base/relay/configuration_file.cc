@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include "tcpshim/configuration_file.h"
+#include "base/relay/configuration_file.h"
 
 #include "base/daemon/configuration/configuration_keys.h"
 #include "base/daemon/configuration/configuration_values.h"
 #include "base/handoff/dns_name.h"
 #include "base/handoff/site_socket.h"
 #include "base/posix/socket_address.h"
-#include "tcpshim/site_reader.h"
-#include "tcpshim/words.h"
+#include "base/relay/site_reader.h"
+#include "base/relay/words.h"
 
 #include <ctype.h>
 #include <fmt/format.h>
@@ -27,7 +27,8 @@ constexpr uint16_t PortUsual = 443;
 struct Reading {
     Configuration& configuration;
     DaemonConfiguration& daemon;
-    SiteConfiguration defaults;
+    SiteConfiguration& defaults;
+    std::string* directory = nullptr;  // of tcpshim as a part of proxyd
 };
 
 std::string printed_path(std::string_view site) {
@@ -117,6 +118,11 @@ void read_resolvers(ConfigurationReader& reader, const JsonMember& member, Readi
     }
 }
 
+void read_directory(ConfigurationReader& reader, const JsonMember& member, Reading& reading) {
+    const std::string directory = reader.absolute_path(member.value, member.key);
+    if (!directory.empty()) *reading.directory = directory;
+}
+
 // clang-format off
 constexpr auto Keys = std::to_array<ConfigurationKey<Reading>>({
     {"sites", read_sites},
@@ -132,7 +138,27 @@ constexpr auto Keys = std::to_array<ConfigurationKey<Reading>>({
     {"log_level", read_daemon_key<read_log_level>},
     {"metrics", read_daemon_key<read_metrics>},
 });
+
+constexpr auto EmbeddedKeys = std::to_array<ConfigurationKey<Reading>>({
+    {"directory", read_directory},
+    {"defaults", read_defaults},
+    {"connections_max", read_connections_max},
+    {"drain_timeout", read_drain_timeout},
+    {"resolvers", read_resolvers},
+    {"access_log", read_daemon_key<read_access_log>},
+    {"access_log_format", read_daemon_key<read_access_log_format>},
+    {"control", read_daemon_key<read_control>},
+    {"log_level", read_daemon_key<read_log_level>},
+    {"metrics", read_daemon_key<read_metrics>},
+});
 // clang-format on
+
+void read_defaults_first(ConfigurationReader& reader, const JsonValue::Object& object,
+                         SiteConfiguration& defaults) {
+    const auto member = std::ranges::find(object, "defaults", &JsonMember::key);
+    if (member != object.end())
+        SiteReader(reader, "defaults", defaults).read_defaults(member->value);
+}
 
 void read_document(ConfigurationReader& reader, const JsonValue& root,
                    Configuration& configuration) {
@@ -141,10 +167,9 @@ void read_document(ConfigurationReader& reader, const JsonValue& root,
         reader.add_error(root.line, "", "is {}, an object is allowed", root.type_words());
         return;
     }
-    Reading reading{configuration, configuration.daemon, {}};
-    const auto defaults = std::ranges::find(*object, "defaults", &JsonMember::key);
-    if (defaults != object->end())
-        SiteReader(reader, "defaults", reading.defaults).read_defaults(defaults->value);
+    SiteConfiguration defaults;
+    read_defaults_first(reader, *object, defaults);
+    Reading reading{configuration, configuration.daemon, defaults};
     read_keys(reader, *object, "tcpshim", Keys, reading);
     if (!reader.given(*object, "sites"))
         reader.add_error(root.line, "sites",
@@ -171,6 +196,17 @@ OrderedJson check_json(const CheckConfiguration& check) {
     return out;
 }
 
+// All but sites and user.
+void print_settings(const Configuration& configuration, OrderedJson& out) {
+    out["connections_max"] = configuration.connections_max;
+    out["drain_timeout"] = format_duration(configuration.drain_timeout);
+    if (!configuration.resolvers.empty()) out["resolvers"] = configuration.resolvers;
+    print_logs(configuration.daemon, out);
+    print_control(configuration.daemon, out);
+}
+
+}  // namespace
+
 OrderedJson site_json(const SiteConfiguration& site) {
     OrderedJson out;
     out["ports"] = site.ports;
@@ -195,8 +231,6 @@ OrderedJson site_json(const SiteConfiguration& site) {
     out["check"] = check_json(site.check);
     return out;
 }
-
-}  // namespace
 
 bool is_instance(std::string_view text) {
     return !text.empty() && text.size() <= SiteSocketName::InstanceBytesMax &&
@@ -239,17 +273,41 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
     return configuration;
 }
 
+Embedded default_embedded(std::string_view file) {
+    Embedded embedded;
+    embedded.configuration.file = file;
+    embedded.configuration.daemon = default_daemon_configuration(file, DefaultControlSocket);
+    return embedded;
+}
+
+void read_embedded(ConfigurationReader& reader, const JsonValue& value, std::string_view path,
+                   Embedded& embedded) {
+    const auto* object = value.as<JsonValue::Object>();
+    if (object == nullptr) {
+        reader.add_error(value.line, path, "is {}, an object is allowed", value.type_words());
+        return;
+    }
+    const ConfigurationReader::Below below(reader, path);
+    read_defaults_first(reader, *object, embedded.defaults);
+    Reading reading{embedded.configuration, embedded.configuration.daemon, embedded.defaults,
+                    &embedded.directory};
+    read_keys(reader, *object, "tcpshim", EmbeddedKeys, reading);
+}
+
+// The defaults are in each route already.
+OrderedJson embedded_json(const Embedded& embedded) {
+    OrderedJson out = {{"directory", embedded.directory}};
+    print_settings(embedded.configuration, out);
+    return out;
+}
+
 std::string print_configuration(const Configuration& configuration) {
     OrderedJson out;
     for (const SiteConfiguration& site : configuration.sites)
         out["sites"][site.directory] = site_json(site);
     if (!configuration.instance.empty()) out["instance"] = configuration.instance;
-    out["connections_max"] = configuration.connections_max;
-    out["drain_timeout"] = format_duration(configuration.drain_timeout);
-    if (!configuration.resolvers.empty()) out["resolvers"] = configuration.resolvers;
-    print_logs(configuration.daemon, out);
+    print_settings(configuration, out);
     print_user(configuration.daemon, out);
-    print_control(configuration.daemon, out);
     return out.dump(2, ' ', false, OrderedJson::error_handler_t::replace);
 }
 

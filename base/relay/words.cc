@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tcpshim/words.h"
+#include "base/relay/words.h"
 
 #include <algorithm>
 #include <array>
