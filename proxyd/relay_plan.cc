@@ -46,8 +46,7 @@ std::vector<uint16_t> ports_of(const Configuration& configuration) {
             for (const SocketAddress& address : listener.addresses)
                 ports.push_back(address.port());
     std::ranges::sort(ports);
-    const auto [first, last] = std::ranges::unique(ports);
-    ports.erase(first, last);
+    ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
     return ports;
 }
 
