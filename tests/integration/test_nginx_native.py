@@ -26,12 +26,10 @@ BigBytes = 8 << 20
 IsLong = bool(os.environ.get("PROXYD_SOAK"))
 LoadCount, LoadAtOnce = (10000, 200) if IsLong else (1500, 100)
 
-Patched = Flavour("module")
-Flavours = [Patched]
-if os.environ.get("PROXYD_NGINX"):  # patches/nginx/build.sh --check
-    chosen = os.environ["PROXYD_NGINX"]
-    Patched = Flavour(chosen, None if chosen == "module" else chosen)
-    Flavours = [Patched]
+# The installed nginx with the module, and the same version patched.
+Kinds = ["module", "1.22.1"]
+Flavours = [Flavour(kind) for kind in ([os.environ["PROXYD_NGINX"]] if "PROXYD_NGINX" in os.environ else Kinds)]
+Patched = [flavour for flavour in Flavours if flavour.is_patched]
 EveryFlavour = pytest.mark.parametrize("flavour", Flavours, ids=str)
 Get = f"GET / HTTP/1.1\r\nHost: {NativeNginx.host}\r\nConnection: close\r\n\r\n".encode()
 
@@ -423,5 +421,76 @@ def test_options_that_mean_nothing_here_are_refused(workspace, flavour, options,
     nginx = NativeNginx(workspace, flavour, options=options)
     assert nginx.wait_for_exit() == 1
     line = nginx.wait_for_line("emerg").string
-    assert (f'"{message}" parameter is incompatible with "handoff"' if flavour.version
+    assert (f'"{message}" parameter is incompatible with "handoff"' if flavour.is_patched
             else f'invalid parameter "{options}"') in line
+
+
+EveryPatched = pytest.mark.parametrize("flavour", Patched, ids=str)  # the module is for http only
+StreamPort, PassPort, MailPort = 8444, 8446, 8025
+
+
+@EveryPatched
+def test_stream(workspace, start, flavour):
+    upstream = workspace.close_at_end(socket.create_server(("127.0.0.1", 0)))
+    upstream.settimeout(DeadlineSeconds)
+    site, certificate = workspace.site("nginx"), certificate_of_servers(workspace)
+    stream = f"""stream {{
+        ssl_certificate {certificate[0]};
+        ssl_certificate_key {certificate[1]};
+        server {{
+            {flavour.listen(site / f"{StreamPort}.sock", "ssl")}
+            return "$remote_addr $remote_port $server_addr $server_port $handoff_name $protocol\\n";
+        }}
+        server {{
+            {flavour.listen(site / f"{PassPort}.sock")}
+            proxy_protocol on;
+            proxy_pass 127.0.0.1:{upstream.getsockname()[1]};
+        }}
+    }}"""
+    nginx = start(flavour, [f"{workspace.address}:{port}" for port in (Port, HttpPort, StreamPort, PassPort)],
+                  stream=stream, modules=["ngx_stream_module.so"])
+    context = ssl.create_default_context(cafile=certificate[0])
+    with socket.create_connection((workspace.address, StreamPort), DeadlineSeconds, (Source, 0)) as connection, \
+            context.wrap_socket(connection, server_hostname=nginx.host) as client, client.makefile("r") as answer:
+        expected = f"{Source} {client.getsockname()[1]} {workspace.address} {StreamPort} {nginx.host} TCP\n"
+        assert answer.readline() == expected
+    client = workspace.connect(Get, port=PassPort, source=Source)
+    server, _ = upstream.accept()
+    with server:
+        server.settimeout(DeadlineSeconds)
+        expected = f"PROXY TCP4 {Source} {workspace.address} {client.address[1]} {PassPort}\r\n".encode() + Get
+        received = b""
+        while len(received) < len(expected):
+            received += server.recv(65536)
+        assert received == expected
+        server.sendall(b"answer")
+    assert client.read_to_end() == b"answer"
+
+
+@EveryPatched
+def test_mail(workspace, start, flavour):
+    """nginx speaks first: proxyd hands over at accept. Whom it serves, another server tells it."""
+    authority = workspace.close_at_end(socket.create_server(("127.0.0.1", 0)))
+    authority.settimeout(DeadlineSeconds)
+    site = workspace.site("nginx")
+    mail = f"""mail {{
+        auth_http 127.0.0.1:{authority.getsockname()[1]};
+        server_name mail.example.org;
+        server {{ {flavour.listen(site / f"{MailPort}.sock")} protocol smtp; smtp_auth none; }}
+    }}"""
+    listeners = [f"{workspace.address}:{port}" for port in (Port, HttpPort)]
+    start(flavour, [*listeners, {"address": f"{workspace.address}:{MailPort}", "site": str(site)}],
+          stream=mail, modules=["ngx_mail_module.so"])
+    with socket.create_connection((workspace.address, MailPort), DeadlineSeconds, (Source, 0)) as client, \
+            client.makefile("r") as answer:
+        assert answer.readline() == "220 mail.example.org ESMTP ready\n"
+        for command, code in (("HELO x", "250"), ("MAIL FROM:<a@x>", "250")):
+            client.sendall(f"{command}\r\n".encode())
+            assert answer.readline().startswith(code)
+        client.sendall(b"RCPT TO:<b@x>\r\n")
+        server, _ = authority.accept()
+        with server:
+            asked = server.recv(65536)
+            assert f"Client-IP: {Source}\r\n".encode() in asked
+            server.sendall(b"HTTP/1.0 200 OK\r\nAuth-Status: none today\r\n\r\n")
+        assert "none today" in answer.readline()

@@ -22,16 +22,17 @@ from support.workspace import Port, wait_until
 HttpPort, PlainPort = 8080, 9443
 Script = pathlib.Path(__file__).resolve().parents[2] / "patches" / "nginx" / "build.sh"
 Installed = pathlib.Path(os.environ["PROXYD_BUILD"]) / "nginx"
-# Where the distribution's dynamic modules need not be built, so that it takes less.
 BuildSeconds = 900
 
 
 @functools.cache
-def build(what):
-    """`what` is a version, or "module". Returns the folder that it is in."""
-    directory = Installed / what
-    result = subprocess.run([Script, "--core-only", "--into", directory, what], capture_output=True, text=True,
-                            timeout=BuildSeconds)
+def build(what, asan=False):
+    """Returns the folder that it is in."""
+    if what == os.environ.get("PROXYD_NGINX"):  # patches/nginx/build.sh --check has built it
+        return pathlib.Path(os.environ["PROXYD_NGINX_DIRECTORY"])
+    directory = Installed / (what + ("-asan" if asan else ""))
+    command = [Script, "--core-only", "--into", directory, *(["--asan"] if asan else []), what]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=BuildSeconds)
     if result.returncode == 3:  # the archive doesn't have the source, or can't be reached
         pytest.skip(result.stderr.strip().splitlines()[-1])
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
@@ -39,26 +40,34 @@ def build(what):
 
 
 class Flavour:
-    """A kind of nginx that receives handoffs: its binary, and how it is told to."""
+    """A kind of nginx that receives handoffs: its binary, and how it is told to.
 
-    def __init__(self, name, version=None):
-        self.name, self.version = name, version
+    `what` is how patches/nginx/build.sh calls it: a version that is patched, "module" for the installed nginx, or
+    "module@SUITE" for another release's.
+    """
+
+    def __init__(self, what, **build_options):
+        self.what, self.build_options = what, build_options
+        self.is_patched = not what.startswith("module")
+
+    @property
+    def directory(self):
+        return build(self.what, **self.build_options)
 
     @property
     def binary(self):
-        return str(build(self.version) / "sbin" / "nginx") if self.version else shutil.which("nginx")
+        return shutil.which("nginx") if self.what == "module" else str(self.directory / "sbin" / "nginx")
 
     def load(self, *modules):
         """The lines that load what the configuration needs."""
-        if not self.version:
-            return f"load_module {build('module')}/modules/ngx_handoff_module.so;\n"
-        return "".join(f"load_module {build(self.version)}/modules/{module};\n" for module in modules)
+        modules = modules if self.is_patched else ["ngx_handoff_module.so"]
+        return "".join(f"load_module {self.directory}/modules/{module};\n" for module in modules)
 
     def listen(self, path, options=""):
-        return f"listen unix:{path} handoff {options};" if self.version else f"listen_handoff unix:{path} {options};"
+        return f"listen unix:{path} handoff {options};" if self.is_patched else f"listen_handoff unix:{path} {options};"
 
     def __str__(self):
-        return self.name
+        return self.what + ("-asan" if self.build_options else "")
 
 
 class NativeNginx(Child):
