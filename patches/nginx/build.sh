@@ -6,7 +6,7 @@
 set -euo pipefail
 apt=()
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-versions=(1.22.1)
+versions=(1.22.1 1.26.3)
 suites=(trixie sid)
 
 usage() {

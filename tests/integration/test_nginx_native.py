@@ -26,8 +26,8 @@ BigBytes = 8 << 20
 IsLong = bool(os.environ.get("PROXYD_SOAK"))
 LoadCount, LoadAtOnce = (10000, 200) if IsLong else (1500, 100)
 
-# The installed nginx with the module, and the same version patched.
-Kinds = ["module", "1.22.1"]
+# The installed nginx with the module, and the same version patched; in the long form, the others, too.
+Kinds = ["module", "1.22.1", *(["1.26.3", "module@trixie", "module@sid"] if IsLong else [])]
 Flavours = [Flavour(kind) for kind in ([os.environ["PROXYD_NGINX"]] if "PROXYD_NGINX" in os.environ else Kinds)]
 Patched = [flavour for flavour in Flavours if flavour.is_patched]
 EveryFlavour = pytest.mark.parametrize("flavour", Flavours, ids=str)
@@ -351,7 +351,7 @@ def assert_says(client, expected):
     assert "|".join(body.split("|")[:4]) == expected
 
 
-@EveryFlavour
+@pytest.mark.parametrize("flavour", [*Flavours, *([Flavour("1.22.1", asan=True)] if IsLong else [])], ids=str)
 def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     nginx = start(flavour)
     curl.request(nginx)
@@ -423,6 +423,16 @@ def test_options_that_mean_nothing_here_are_refused(workspace, flavour, options,
     line = nginx.wait_for_line("emerg").string
     assert (f'"{message}" parameter is incompatible with "handoff"' if flavour.is_patched
             else f'invalid parameter "{options}"') in line
+
+
+def test_the_patches_have_the_files_of_the_module():
+    folder = Script.parent
+    series = sorted(folder.glob("*/series"))
+    assert series
+    for patch in (path.parent / path.read_text().splitlines()[0] for path in series):
+        for name in ("ngx_event_handoff.c", "ngx_event_handoff.h", "ngx_handoff_payload.c", "ngx_handoff_socket.c"):
+            added = re.search(rf"^\+\+\+ b/src/event/{name}\n@@ .*\n((?:\+.*\n)+)", patch.read_text(), re.MULTILINE)[1]
+            assert re.sub(r"^\+", "", added, flags=re.MULTILINE) == (folder / "module" / name).read_text()
 
 
 EveryPatched = pytest.mark.parametrize("flavour", Patched, ids=str)  # the module is for http only

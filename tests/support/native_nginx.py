@@ -23,6 +23,8 @@ HttpPort, PlainPort = 8080, 9443
 Script = pathlib.Path(__file__).resolve().parents[2] / "patches" / "nginx" / "build.sh"
 Installed = pathlib.Path(os.environ["PROXYD_BUILD"]) / "nginx"
 BuildSeconds = 900
+# nginx as it is doesn't give back all memory when it ends.
+Environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1"}
 
 
 @functools.cache
@@ -87,7 +89,8 @@ class NativeNginx(Child):
         self.parts = {"http": http, "server": server, "main": main, "events": events, "options": options,
                       "stream": stream, "modules": modules}
         self.write_configuration()
-        super().__init__([*launcher, *self.arguments()], cwd=workspace.path, start_new_session=True, **process_options)
+        super().__init__([*launcher, *self.arguments()], cwd=workspace.path, start_new_session=True, env=Environment,
+                         **process_options)
         workspace.children.append(self)
 
     def arguments(self):
@@ -110,7 +113,7 @@ class NativeNginx(Child):
 
     def run(self, *arguments):
         """Another process of the same nginx with the same configuration."""
-        return subprocess.run([*self.arguments(), *arguments], capture_output=True, text=True, timeout=60)
+        return subprocess.run([*self.arguments(), *arguments], capture_output=True, text=True, timeout=60, env=Environment)
 
     def wait_until_ready(self):
         def is_ready():
@@ -140,7 +143,8 @@ class NativeNginx(Child):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait_for_exit()
         return [f"nginx: {line}" for line in self.lines
-                if "exited on signal" in line and "on signal 9" not in line or "[alert]" in line]
+                if "exited on signal" in line and "on signal 9" not in line or "[alert]" in line
+                or "AddressSanitizer" in line]
 
 
 Configuration = """
