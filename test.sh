@@ -50,7 +50,7 @@ libraries=(libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev
 to_build=(g++ cmake ninja-build pkg-config "${libraries[@]}" catch2)
 to_test=(python3 python3-pytest iproute2 libcap2-bin musl-tools strace procps util-linux)
 to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)
-servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
+servers_and_clients=(nginx nginx-dev nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
     python3-aiosmtpd)
 # What goes through the exercises behind proxyd, under libpreload.
 language_servers=(python3-django gunicorn uwsgi-core uwsgi-plugin-python3 uvicorn python3-waitress python3-tornado ruby-webrick puma starman
@@ -67,6 +67,7 @@ to_build_with_clang=(clang libclang-rt-dev)
 packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clients[@]}" "${web_servers[@]}" "${language_servers[@]}"
     "${other_servers[@]}" "${confinement[@]}" "${examples[@]}")
 [[ -z $with_clang ]] || packages+=("${to_build_with_clang[@]}")
+[[ -z ${PROXYD_SOAK:-} ]] || packages+=(patchelf)  # to run the nginx of other releases
 packaging/install-missing.sh "${packages[@]}"
 
 failed_steps=()

@@ -2,7 +2,7 @@
 """nginx that receives handoffs by itself: patched, or as it comes with the module (patches/nginx).
 
 Both are built here when they are not there yet. Each configuration has, in one server, a site socket for TLS and
-one for plain HTTP, and an ordinary `listen` at an address of the test's own.
+one for plain HTTP, and an ordinary `listen` for each at an address of the test's own.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ import subprocess
 
 import pytest
 
-from support.processes import Child, LogLinesMax
+from support.processes import Child, DeadlineSeconds, LogLinesMax
 from support.servers import NginxUser, certificate_of_servers, files_directory, is_live_socket
 from support.workspace import Port, wait_until
 
-HttpPort, PlainPort = 8080, 9443
+HttpPort, PlainPort, PlainHttpPort = 8080, 9443, 9080
 Script = pathlib.Path(__file__).resolve().parents[2] / "patches" / "nginx" / "build.sh"
 Installed = pathlib.Path(os.environ["PROXYD_BUILD"]) / "nginx"
 BuildSeconds = 900
-# nginx as it is doesn't give back all memory when it ends.
-Environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1"}
+# nginx as it is doesn't give back all memory when it ends, and its dynamic modules have names that it has, too.
+Environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0:detect_odr_violation=0:abort_on_error=1"}
 
 
 @functools.cache
@@ -102,7 +102,8 @@ class NativeNginx(Child):
     def write_configuration(self, **changes):
         self.parts.update(changes)
         parts = self.parts
-        listens = [f"listen {self.workspace.address}:{PlainPort} ssl http2;"]
+        listens = [f"listen {self.workspace.address}:{PlainPort} ssl http2;",
+                   f"listen {self.workspace.address}:{PlainHttpPort};"]
         if self.has_sites:
             listens += [self.flavour.listen(self.socket_path(), f"ssl http2 {parts['options']}"),
                         self.flavour.listen(self.socket_path(HttpPort), parts["options"])]
@@ -113,7 +114,8 @@ class NativeNginx(Child):
 
     def run(self, *arguments):
         """Another process of the same nginx with the same configuration."""
-        return subprocess.run([*self.arguments(), *arguments], capture_output=True, text=True, timeout=60, env=Environment)
+        return subprocess.run([*self.arguments(), *arguments], capture_output=True, text=True, env=Environment,
+                              timeout=2 * DeadlineSeconds)
 
     def wait_until_ready(self):
         def is_ready():
