@@ -31,7 +31,7 @@ TEXT
 
 fail() { echo "build.sh: $2" >&2; exit "$1"; }
 
-into= core_only= asan= check= what=
+into='' core_only='' asan='' check='' what=''
 while [[ $# -gt 0 ]]; do
     case $1 in
     --into) into=${2:?--into needs a folder}; shift ;;
@@ -100,6 +100,7 @@ build_patched() {
         run patch -d "$source" -p1 --no-backup-if-mismatch -i "$here/$what/$patch"
     done <"$here/$what/series"
     # What the package's own rules say, with other places for what we install.
+    # shellcheck disable=SC2016  # make expands it
     options=$(cd "$source" && printf 'include debian/rules\noptions:\n\t@printf "%%s" '"'"'$(bin_configure_flags)'"'"'\n' |
         DEB_BUILD_MAINT_OPTIONS=hardening=+all make -s -f - options)
     if [[ -n $core_only ]]; then

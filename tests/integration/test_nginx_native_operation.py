@@ -4,24 +4,30 @@
 import os
 import re
 import signal
-import socket
+import subprocess
 import sys
 
 from nginx_native_support import EitherWayOfHttp, EveryFlavour, Get, assert_all_served, curl, load_of, start
 from support.load import Load, state_of
-from support.native_nginx import HttpPort, NativeNginx
+from support.native_nginx import Environment, HttpPort, NativeNginx, Script
 from support.processes import DeadlineSeconds, children_of
-from support.servers import is_live_socket
+from support.servers import certificate_of_servers, is_live_socket
 from support.workspace import wait_until
 
 # nginx lets itself be upgraded only when the process that started it has gone, as a daemon's has.
 Orphan = ["sh", "-c", 'pid_file=$0; "$@" & until test -s "$pid_file"; do sleep 0.01; done']
 
 
+def start_orphan(workspace, start, flavour):
+    nginx = start(flavour, launcher=[*Orphan, workspace.path / "nginx-own" / "nginx.pid"])
+    nginx.process.wait(DeadlineSeconds)
+    return nginx
+
+
 @EitherWayOfHttp
 @EveryFlavour
 def test_nobody_notices_reload_and_upgrade(workspace, start, flavour, port):
-    nginx = start(flavour, launcher=[*Orphan, workspace.path / "nginx-own" / "nginx.pid"])
+    nginx = start_orphan(workspace, start, flavour)
     load = load_of(workspace, port=port, seconds=10 * DeadlineSeconds, progress=100)
     load.wait_until_done(100)
     old = nginx.master_pid()
@@ -41,6 +47,20 @@ def test_nobody_notices_reload_and_upgrade(workspace, start, flavour, port):
     load.signal(signal.SIGTERM)
     assert_all_served(load.result())
     assert all(is_live_socket(nginx.socket_path(port)) for port in nginx.site_ports)
+
+
+@EveryFlavour
+def test_an_upgrade_is_taken_back(workspace, start, curl, flavour):
+    """The second master ends, and takes nothing with it that is the first's."""
+    nginx = start_orphan(workspace, start, flavour)
+    first = nginx.master_pid()
+    for _ in range(2):  # what has been tried once can be tried again
+        os.kill(first, signal.SIGUSR2)
+        second = wait_until(lambda: (pid := nginx.master_pid()) != first and pid, "another master")
+        wait_until(lambda: len(children_of(second)) == 2, "its workers")
+        os.kill(second, signal.SIGQUIT)
+        wait_until(lambda: state_of(second) in ("Z", "") and nginx.master_pid() == first, "the end of the second master")
+        assert curl.request(nginx).status == 200
 
 
 @EveryFlavour
@@ -139,3 +159,20 @@ def test_a_full_table_of_descriptors_loses_nobody(workspace, start, flavour):
     for client in clients:  # those who are answered first make room for others
         assert client.read(12) == b"HTTP/1.1 200"
         client.close()
+
+
+@EveryFlavour
+def test_the_configuration_of_the_readme_is_right(workspace, flavour):
+    text = (Script.parent / "README.md").read_text()
+    text = text[text.index("    log_format handoff"):text.index("From nginx 1.25.1")]
+    certificate, key = certificate_of_servers(workspace)
+    text = text.replace("/run/proxyd/sites/web", str(workspace.site("nginx"))).replace("/var/log/nginx", str(workspace.path))
+    text = text.replace("/etc/ssl/www.pem", str(certificate)).replace("/etc/ssl/www.key", str(key))
+    text = text.replace("        ...", f"ssl_certificate {certificate}; ssl_certificate_key {key};")
+    if flavour.is_patched:
+        text = re.sub(r"listen_handoff (unix:[^ ;]+)", r"listen \1 handoff", text)
+    (workspace.path / "nginx.conf").write_text(
+        f"{flavour.load()} pid {workspace.path}/pid; events {{}} http {{ {text} }}")
+    tested = subprocess.run([flavour.binary, "-t", "-e", "stderr", "-c", workspace.path / "nginx.conf"],
+                            capture_output=True, text=True, env=Environment, timeout=DeadlineSeconds)
+    assert tested.returncode == 0 and "test is successful" in tested.stderr, tested.stderr
