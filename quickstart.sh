@@ -24,7 +24,7 @@ for argument in "$@"; do
     esac
 done
 
-to_build=(g++ cmake ninja-build pkg-config libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev
+to_build=(g++ cmake ninja-build pkg-config libc-ares-dev libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev
     libmicrohttpd-dev libsystemd-dev)
 to_show=(nginx nodejs python3 curl openssl)
 

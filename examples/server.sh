@@ -17,7 +17,6 @@ tls_bound=443 http_bound=80 # what the server's own configuration says
 # need FILE-OR-PROGRAM=PACKAGE...: says how to get all that is missing.
 need() {
     local pair missing=()
-    [[ -x $build/bin/proxyd && -x $build/bin/proxyrun ]] || fail "there is no $build/bin/proxyd; ./quickstart.sh builds it"
     for pair in "$@" curl=curl openssl=openssl ps=procps; do
         compgen -G "${pair%=*}" >/dev/null || command -v "${pair%=*}" >/dev/null || missing+=("${pair#*=}")
     done
@@ -55,7 +54,7 @@ start_proxyd() {
         http_port=$((tls_port - 8443 + 8080))
         fill proxyd.json
         : >"$dir/proxyd.log"
-        start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
+        start proxyd.log "$proxyd_program" --config "$dir/proxyd.json"
         proxyd=${groups[-1]}
         wait_for "proxyd to be ready" proxyd_is_ready_or_gone
         if grep -q ' notice ready: ' "$dir/proxyd.log"; then return; fi
@@ -70,7 +69,7 @@ site_sockets() { [[ $(compgen -G "$dir/sites/$1/*.sock" | wc -l) -ge $2 ]]; }
 
 # serve LOG SITE COMMAND...: under proxyrun; the ports that it binds are not opened.
 serve() {
-    start "$1" "$build/bin/proxyrun" --site "$dir/sites/$2" --port "$tls_port=$tls_bound" --port "$http_port=$http_bound" -- "${@:3}"
+    start "$1" "$proxyrun_program" --site "$dir/sites/$2" --port "$tls_port=$tls_bound" --port "$http_port=$http_bound" -- "${@:3}"
 }
 
 # client SOURCE URL-PATH CURL-ARGUMENT...: requests it from $name, without the user's settings and proxies.
@@ -136,7 +135,7 @@ hold() {
     ask_held "$1"
 }
 
-answers_held() { [[ $(grep -c '^HTTP/1.1 200' "$dir/held.log") -ge $1 ]]; }
+answers_held() { [[ $(grep -c '^HTTP/1.1 200' "$dir/held.log" 2>/dev/null) -ge $1 ]]; }
 
 # ask_held PATH: another request over the held connection.
 ask_held() {

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: MIT
 #
-# What the run.sh of several examples share: a temporary directory $dir, programs that are started in
+# What the run.sh of most examples share: proxyd's programs, a temporary directory $dir, programs that are started in
 # it, and their end. Sourced by them, with "set -euo pipefail" and $here set.
 #
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2317  # for those who source it
+# shellcheck disable=SC2034,SC2154,SC2317  # for those who source it, and from them
 if [[ ${1-} == -* ]]; then
-    echo "usage: ${0} [BUILD]   (the build directory; default: \$PROXYD_BUILD, else build/release)"
+    echo "usage: ${0} [BUILD]   (the build directory; default: \$PROXYD_BUILD, else build/release, or the installed programs)"
     [[ $1 == --help || $1 == -h ]] || exit 2
     exit 0
 fi
-build=$(realpath -m "${1:-${PROXYD_BUILD:-$here/../../build/release}}")
 DeadlineSeconds=30
 dir=
 groups=()
@@ -19,6 +18,10 @@ fail() {
     echo "run.sh: $*" >&2
     exit 1
 }
+
+# shellcheck source=examples/programs.sh
+. "$here/../programs.sh"
+find_programs "${1-}"
 
 # start LOG COMMAND...: in a process group of its own.
 start() {
@@ -38,10 +41,12 @@ wait_for() {
     done
 }
 
+# But for those who have ended, and process 1 doesn't wait for them, as in some containers.
 nobody_runs() {
-    local group
+    local group running
+    running=$(cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/^[0-9]* (.*) [^Z] [0-9]* \([0-9]*\) .*/\1/p' || true)
     for group in "${groups[@]}"; do
-        if kill -0 -- "-$group" 2>/dev/null; then return 1; fi
+        if grep -qx "$group" <<<"$running"; then return 1; fi
     done
 }
 

@@ -3,8 +3,11 @@
 // The usual accept is three system calls: the real accept4, which checks its arguments, finds that
 // there is a free descriptor number (EMFILE otherwise), and is refused (EOPNOTSUPP); recvmsg, whose
 // timestamp says whose datagram it is (stand_in.h) and whose payload has the client's address; and
-// the question whether what came is a TCP connection. With SOCK_NONBLOCK, a fcntl takes the place
-// of the real accept4, if the number of the descriptor is known and there is room for certain.
+// the question whether what came is a TCP connection. SOCK_NONBLOCK takes a fourth, a fcntl.
+//
+// The real call can't be spared: recvmsg(2) with a full descriptor table loses the connection,
+// where accept(2) leaves it queued, and no number that was given out before says how many others
+// the program has opened since (measured: proxies that open a descriptor for each client lost one).
 //
 // A number that is known may meanwhile be another socket's. MSG_ERRQUEUE keeps recvmsg from
 // touching what is queued there: a datagram socket of AF_UNIX knows no such queue and gives the
@@ -83,8 +86,6 @@ TakeOutcome take_next(int fd, int flags, Taken& taken) {
                 if (!identify_listener(fd, taken)) return TakeOutcome::NoListener;
                 trace("fd %d: a datagram without a connection was dropped", fd);
                 // Perhaps there was a descriptor in it, and no room for that.
-                note_lack_of_numbers();
-                read_number_limit();
                 if (!has_room_for_descriptor(fd)) return TakeOutcome::Failed;
                 break;
         }
@@ -158,15 +159,9 @@ std::optional<int> accept_from_listener(int fd, sockaddr* address, socklen_t* le
         case TakeOutcome::Connection:
             break;
     }
-    note_number(taken.received.connection.borrow().number());
     if (!make_accepted(taken, flags, address, length)) return fail(ECONNABORTED);
     errno = errno_before;
     return taken.received.connection.release();
-}
-
-bool takes_shortcut(int fd, int flags) {
-    return (flags & ~SOCK_CLOEXEC) == SOCK_NONBLOCK && is_known_listener(fd) &&
-           has_room_for_certain();
 }
 
 int real_accept(AcceptCall call, int fd, sockaddr* address, socklen_t* length, int flags) {
@@ -180,7 +175,6 @@ int reason_against(int fd) {
     if (!stand_in) return EOPNOTSUPP;
     if (!stand_in->state.is_listening) return EINVAL;
     learn_listener(fd);
-    read_number_limit();
     return 0;
 }
 
@@ -189,13 +183,7 @@ int reason_against(int fd) {
 int accept_connection(AcceptCall call, int fd, sockaddr* address, socklen_t* length, int flags) {
     if (!guest_config().is_active) return real_accept(call, fd, address, length, flags);
     const int errno_before = errno;
-    if (takes_shortcut(fd, flags)) {
-        const auto outcome = accept_from_listener(fd, address, length, flags);
-        if (outcome) return *outcome;
-        errno = errno_before;
-    }
     const int outcome = real_accept(call, fd, address, length, flags);
-    if (outcome < 0 && (errno == EMFILE || errno == ENFILE)) note_lack_of_numbers();
     if (outcome >= 0 || errno != EOPNOTSUPP) return outcome;
     const int reason = is_known_listener(fd) ? 0 : reason_against(fd);
     if (reason == 0) {

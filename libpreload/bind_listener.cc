@@ -30,6 +30,10 @@
 namespace proxyd {
 namespace {
 
+// Somebody who has no lock either has taken a name or a prepared socket in the same moment.
+constexpr Errno Again{EAGAIN};
+constexpr int AttemptsMax = 16;
+
 int int_option(int fd, int level, int option) {
     int value = -1;
     socklen_t length = sizeof(value);
@@ -124,60 +128,72 @@ Result<void> put_in_place(BorrowedFd stand_in, int tcp_fd) {
     for_each_descriptor(getpid(), [&](int number, std::string_view link) {
         if (link == tcp_socket.view()) (void)put_at(stand_in, number);
     });
-    note_number(stand_in.number());
     return {};
 }
 
+// What a rename says if somebody else was faster.
+Result<void> or_again(Result<void> placed) {
+    if (!placed && (placed.error() == Errno{EEXIST} || placed.error() == Errno{ENOENT}))
+        return Unexpected{Again};
+    return placed;
+}
+
 Result<void> make_and_place(int tcp_fd, uint16_t edge_port, const InstanceLabel& label,
-                            SiteDirectory& directory) {
+                            SiteDirectory& directory, bool replaces) {
     const UniqueFd stand_in = UniqueFd::adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!stand_in.is_open()) return Unexpected{Errno::last()};
     const auto prepared = prepare(stand_in, tcp_fd, label);
     if (!prepared) return prepared;
-    InstanceLabel::Text text;
-    const SiteSocketName name{edge_port, label.format(text)};
+    SiteSocketName::Text instance_text;
+    const SiteSocketName made{edge_port, unique_instance("new", stand_in, instance_text)};
     const auto bound =
-        bind_site_socket(stand_in, directory.fd(), guest_config().site_prefix(), name);
+        bind_hidden_site_socket(stand_in, directory.fd(), guest_config().site_prefix(), made);
     if (!bound) return bound;
+    const BoundName hidden = BoundName::of(stand_in);
+    InstanceLabel::Text text;
+    const auto placed =
+        directory.place(hidden.text.data(), {edge_port, label.format(text)}, replaces);
+    if (!placed) {
+        const Errno reason = placed.error();
+        unlinkat(directory.fd().number(), hidden.text.data(), 0);
+        return or_again(Unexpected{reason});
+    }
     return put_in_place(stand_in, tcp_fd);
 }
 
-// A socket that was made before anyone knew what the server would bind gets its name now.
-Result<void> show(const PreparedSocket& socket, uint16_t edge_port, const InstanceLabel& label,
-                  SiteDirectory& directory) {
-    InstanceLabel::Text text;
-    SiteSocketName::Text name;
-    SiteSocketName{edge_port, label.format(text)}.format(name);
-    const int number = directory.fd().number();
-    if (renameat(number, socket.file_name.data(), number, name.data()) != 0)
-        return Unexpected{Errno::last()};
-    return {};
-}
-
+// A socket that was made before anyone knew what the server would bind gets its name now, and by
+// that it is the server's: nobody else can give it another one.
 Result<void> claim_and_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label,
                              const PreparedSocket& socket, SiteDirectory* directory) {
     const bool was_bound = socket.state && socket.state->claimant != 0;
-    if (was_bound)
-        label.index = socket.state->label.index;
-    else if (socket.is_hidden)
+    const bool gets_name = socket.is_hidden && !was_bound;
+    if (was_bound) label.index = socket.state->label.index;
+    InstanceLabel::Text text;
+    SiteSocketName::Text name_text;
+    if (gets_name) {
         label.index = directory->free_index(edge_port, label);
-    const auto prepared = prepare(socket.fd(), tcp_fd, label);
-    if (!prepared) return prepared;
-    if (socket.is_hidden && !was_bound) {
-        const auto shown = show(socket, edge_port, label, *directory);
-        if (!shown) return shown;
+        const SiteSocketName name{edge_port, label.format(text)};
+        const auto named = or_again(directory->place(socket.file_name.text.data(), name, false));
+        if (!named) return named;
+        name.format(name_text);
     }
-    trace("fd %d: took the prepared socket %s", tcp_fd, socket.file_name.data());
+    const auto prepared = prepare(socket.fd(), tcp_fd, label);
+    if (!prepared && gets_name) {
+        const int number = directory->fd().number();
+        (void)!renameat(number, name_text.data(), number, socket.file_name.text.data());
+    }
+    if (!prepared) return prepared;
+    trace("fd %d: took the prepared socket %s", tcp_fd, socket.file_name.text.data());
     return put_in_place(socket.fd(), tcp_fd);
 }
 
-Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
+Result<void> place_with(PreparedSockets& prepared, Result<SiteDirectory>& directory, int tcp_fd,
+                        uint16_t edge_port, InstanceLabel& label) {
     const GuestConfig& config = guest_config();
-    auto directory = SiteDirectory::open_locked(config.site_prefix_bytes.data());
     const bool reuses_port = int_option(tcp_fd, SOL_SOCKET, SO_REUSEPORT) == 1;
-    PreparedSockets prepared(edge_port);
     PreparedSocket* socket = nullptr;
-    const PreparedChoice choice = prepared.choose(label, reuses_port, socket);
+    const PreparedChoice choice =
+        prepared.choose(edge_port, label, reuses_port, directory ? &*directory : nullptr, socket);
     if (choice == PreparedChoice::Share) return put_in_place(socket->fd(), tcp_fd);
     if (choice == PreparedChoice::Taken) return Unexpected{Errno{EADDRINUSE}};
     // A prepared socket that has its name needs nothing of the directory.
@@ -185,9 +201,11 @@ Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
         return claim_and_place(tcp_fd, edge_port, label, *socket, nullptr);
     if (!directory) return Unexpected{directory.error()};
 
-    const bool is_taken =
-        directory->clear_and_find_conflict(edge_port, label, prepared) && !reuses_port;
-    if (is_taken && !config.takes_over) return Unexpected{Errno{EADDRINUSE}};
+    const Conflict conflict = directory->clear_and_find_conflict(edge_port, label, prepared);
+    const bool is_taken = conflict != Conflict::None && !reuses_port;
+    // No server takes over from itself: where TCP refuses its second bind, so do we.
+    if (is_taken && (!config.takes_over || conflict == Conflict::Own))
+        return Unexpected{Errno{EADDRINUSE}};
     if (choice == PreparedChoice::Claim) {
         const auto claimed = claim_and_place(tcp_fd, edge_port, label, *socket, &*directory);
         if (claimed && is_taken) directory->retire_conflicts(edge_port, label);
@@ -195,9 +213,22 @@ Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
     }
     // Whoever takes over takes the first name, which replaces its holder's file in one step.
     label.index = is_taken ? 0 : directory->free_index(edge_port, label);
-    const auto made = make_and_place(tcp_fd, edge_port, label, *directory);
+    const auto made = make_and_place(tcp_fd, edge_port, label, *directory, is_taken);
     if (made && is_taken) directory->retire_conflicts(edge_port, label);
     return made;
+}
+
+Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
+    auto directory = SiteDirectory::open_locked(guest_config().site_prefix_bytes.data());
+    for (int attempt = 0; attempt < AttemptsMax; attempt++) {
+        PreparedSockets prepared(edge_port);
+        const auto placed = place_with(prepared, directory, tcp_fd, edge_port, label);
+        if (placed) return placed;
+        if (placed.error() == Again) continue;
+        prepared.tell_keeper_of_failure(errno_for_program(placed.error()));
+        return placed;
+    }
+    return Unexpected{Errno{EADDRINUSE}};
 }
 
 }  // namespace

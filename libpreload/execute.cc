@@ -5,6 +5,7 @@
 // them are here because libc's call each other past any wrapper.
 #include "libpreload/carried_environment.h"
 #include "libpreload/real_calls.h"
+#include "libpreload/uncancelled.h"
 
 #include <alloca.h>
 #include <spawn.h>
@@ -24,11 +25,16 @@ using Spawn = int(pid_t*, const char*, const posix_spawn_file_actions_t*, const 
 constinit RealCall<Spawn> real_posix_spawn{"posix_spawn"};
 constinit RealCall<Spawn> real_posix_spawnp{"posix_spawnp"};
 
+CarriedEnvironment what_to_carry(char* const* environment, bool may_pass_any) {
+    const Uncancelled uncancelled;
+    return CarriedEnvironment(environment, may_pass_any);
+}
+
 // On this function's stack, so that it works in a child of vfork; call(environment) doesn't return
 // there if it succeeds.
 template <typename Call>
 int with_carried(char* const* environment, bool may_pass_any, Call call) {
-    const CarriedEnvironment carried(environment, may_pass_any);
+    const CarriedEnvironment carried = what_to_carry(environment, may_pass_any);
     if (!carried.adds_something()) return call(environment);
     char** const whole = static_cast<char**>(alloca(carried.size() * sizeof(char*)));
     carried.write(whole);

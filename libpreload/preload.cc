@@ -32,9 +32,9 @@
 #include "libpreload/real_calls.h"
 #include "libpreload/stand_in.h"
 #include "libpreload/trace.h"
+#include "libpreload/uncancelled.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sys/socket.h>
 
 #include <optional>
@@ -49,19 +49,6 @@ namespace {
     if (config.is_active) CarriedEnvironment::remember();
     if (config.problem != nullptr) trace("not active: %s", config.problem);
 }
-
-// None of the functions here but accept is a cancellation point (pthreads(7)); open(2), close(2)
-// and others that they take to do their work are.
-class Uncancelled {
-  public:
-    Uncancelled() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
-    ~Uncancelled() { pthread_setcancelstate(before_, nullptr); }
-    Uncancelled(const Uncancelled&) = delete;
-    Uncancelled& operator=(const Uncancelled&) = delete;
-
-  private:
-    int before_ = PTHREAD_CANCEL_ENABLE;
-};
 
 // The stand-in that has just refused a call, or nothing. errno becomes what it was before the call,
 // for the answer that takes the refusal's place.
@@ -99,7 +86,6 @@ int listen(int fd, int backlog) noexcept {
         }
     }
     learn_listener(fd);
-    read_number_limit();
     return 0;
 }
 
@@ -112,16 +98,18 @@ int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
 }
 
 int getpeername(int fd, sockaddr* address, socklen_t* length) noexcept {
+    if (!guest_config().is_active) return real.getpeername(fd, address, length);
     const socklen_t room = length != nullptr ? *length : 0;
     const int outcome = real.getpeername(fd, address, length);
-    if (outcome == 0 && guest_config().is_active) tell_peer(fd, address, room, length);
+    if (outcome == 0) tell_peer(fd, address, room, length);
     return outcome;
 }
 
 int getsockname(int fd, sockaddr* address, socklen_t* length) noexcept {
+    if (!guest_config().is_active) return real.getsockname(fd, address, length);
     const socklen_t room = length != nullptr ? *length : 0;
     const int outcome = real.getsockname(fd, address, length);
-    if (outcome != 0 || !guest_config().is_active) return outcome;
+    if (outcome != 0) return outcome;
     // A buffer that is too short for the family is no proof that it isn't AF_UNIX.
     if (room < sizeof(sa_family_t) || address->sa_family == AF_UNIX) {
         if (const auto stand_in = recognise_stand_in(fd)) {
@@ -134,6 +122,7 @@ int getsockname(int fd, sockaddr* address, socklen_t* length) noexcept {
 }
 
 int getsockopt(int fd, int level, int option, void* value, socklen_t* length) noexcept {
+    if (!guest_config().is_active) return real.getsockopt(fd, level, option, value, length);
     const int errno_before = errno;
     socklen_t room = length != nullptr ? *length : 0;
     const int outcome = real.getsockopt(fd, level, option, value, length);

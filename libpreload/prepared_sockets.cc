@@ -5,6 +5,7 @@
 #include "libpreload/guest_config.h"
 #include "libpreload/process_descriptors.h"
 #include "libpreload/real_calls.h"
+#include "libpreload/site_directory.h"
 #include "libpreload/trace.h"
 
 #include <errno.h>
@@ -41,22 +42,13 @@ bool holds_socket(pid_t process, const SocketLink& socket, int except) {
     return is_held || !is_seen;
 }
 
-// The file name that a datagram socket of AF_UNIX was bound to; false for any other descriptor.
-bool read_file_name(int fd, std::array<char, 108>& name) {
-    sockaddr_un address{};
-    socklen_t length = sizeof(address);
+// "" for any other descriptor than a datagram socket of AF_UNIX that was bound to a path.
+BoundName name_of_datagram_socket(int fd) {
     int type = 0;
-    socklen_t type_length = sizeof(type);
-    if (real.getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-        address.sun_family != AF_UNIX || length > sizeof(address) || address.sun_path[0] != '/' ||
-        real.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_length) != 0 || type != SOCK_DGRAM)
-        return false;
-    const std::string_view path(address.sun_path,
-                                strnlen(address.sun_path, sizeof(address.sun_path)));
-    const size_t start = path.rfind('/') + 1;
-    memcpy(name.data(), path.data() + start, path.size() - start);
-    name[path.size() - start] = '\0';
-    return true;
+    socklen_t length = sizeof(type);
+    if (real.getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_DGRAM)
+        return {};
+    return BoundName::of(BorrowedFd(fd));
 }
 
 UniqueFd connect_to_keeper(const char* path) {
@@ -101,8 +93,8 @@ PreparedSockets::PreparedSockets(uint16_t edge_port) {
 void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port) {
     if (count_ == sockets_.size()) return;
     PreparedSocket& socket = sockets_[count_];
-    if (!read_file_name(number, socket.file_name)) return;
-    std::string_view name = socket.file_name.data();
+    socket.file_name = name_of_datagram_socket(number);
+    std::string_view name = socket.file_name.view();
     socket.is_hidden = name.starts_with('.');
     if (socket.is_hidden) name.remove_prefix(1);
     const auto parsed = SiteSocketName::parse(name);
@@ -152,29 +144,34 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
     }
 }
 
-PreparedChoice PreparedSockets::choose(const InstanceLabel& wanted, bool reuses_port,
+PreparedChoice PreparedSockets::choose(uint16_t edge_port, const InstanceLabel& wanted,
+                                       bool reuses_port, const SiteDirectory* directory,
                                        PreparedSocket*& socket) {
     const auto end = sockets_.begin() + count_;
-    const auto same = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
-        return one.state && one.state->claimant != 0 && is_same_listener(one.state->label, wanted);
-    });
-    if (same != end) {
-        socket = &*same;
-        if (same->is_idle()) return PreparedChoice::Claim;
-        return reuses_port && same->state->reuses_port ? PreparedChoice::Share
-                                                       : PreparedChoice::Taken;
+    for (auto one = sockets_.begin(); one != end; ++one) {
+        if (!one->state || one->state->claimant == 0 ||
+            !is_same_listener(one->state->label, wanted))
+            continue;
+        socket = &*one;
+        const bool is_idle = one->is_idle();
+        const bool can_share = reuses_port && one->state->reuses_port;
+        if (!is_idle && !can_share) return PreparedChoice::Taken;
+        if (directory == nullptr || !one->is_hidden ||
+            directory->has(edge_port, one->state->label, one->file_name))
+            return is_idle ? PreparedChoice::Claim : PreparedChoice::Share;
+        trace("nobody can send to %s any more: its name is gone", one->file_name.text.data());
     }
     // One whose name is made for the address goes first (443.4-any-443-0.sock of a systemd unit).
     const auto is_unused = [](const PreparedSocket& one) {
         return !one.state || one.state->claimant == 0;
     };
     const auto named = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
-        const auto name = SiteSocketName::parse(one.file_name.data());
+        const auto name = SiteSocketName::parse(one.file_name.view());
         const auto label = name ? InstanceLabel::parse(name->instance) : std::nullopt;
         return is_unused(one) && label && is_same_listener(*label, wanted);
     });
     const auto unused = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
-        const auto name = SiteSocketName::parse(one.file_name.data());
+        const auto name = SiteSocketName::parse(one.file_name.view());
         return is_unused(one) && (!name || !InstanceLabel::parse(name->instance));
     });
     const auto chosen = named != end ? named : unused;
@@ -188,6 +185,22 @@ bool PreparedSockets::has_idle(const InstanceLabel& label) const {
         return one.state && is_same_listener(one.state->label, label) &&
                one.state->label.index == label.index && one.is_idle();
     });
+}
+
+const PreparedSocket* PreparedSockets::find(const BoundName& file_name) const {
+    const auto end = sockets_.begin() + count_;
+    const auto found = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
+        return one.file_name.view() == file_name.view();
+    });
+    return found == end ? nullptr : &*found;
+}
+
+void PreparedSockets::tell_keeper_of_failure(int error_number) {
+    if (!keeper_.is_open()) return;
+    char text[16];
+    const int length = snprintf(text, sizeof(text), "%d", error_number);
+    (void)!send(keeper_.borrow().number(), text, static_cast<size_t>(length),
+                MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 }  // namespace proxyd

@@ -7,10 +7,11 @@
 //
 // A keeper is asked by one message on a connection of its own, the edge port in decimal digits, and
 // answers by one message with its sockets for that port, one of them unused. It sees the end of the
-// connection when bind is through.
+// connection when bind is through; before that, if bind failed, a second message with its errno.
 #pragma once
 
 #include "base/handoff/listener_state.h"
+#include "base/handoff/site_socket.h"
 #include "base/posix/unique_fd.h"
 
 #include <stdint.h>
@@ -21,12 +22,14 @@
 
 namespace proxyd {
 
+class SiteDirectory;
+
 struct PreparedSocket {
     int number = -1;
     UniqueFd owned;                      // the same, if it came from the keeper
     std::optional<ListenerState> state;  // nothing: no server has ever bound it
     bool is_hidden = false;              // its file's name began with a dot: proxyd never saw it
-    std::array<char, 108> file_name{};   // as it was made; NUL-terminated
+    BoundName file_name;                 // as it was made
 
     BorrowedFd fd() const { return BorrowedFd(number); }
     // Nobody listens with it: it was never bound, or whoever did has ended, or has closed it.
@@ -44,9 +47,15 @@ class PreparedSockets {
   public:
     explicit PreparedSockets(uint16_t edge_port);
 
-    PreparedChoice choose(const InstanceLabel& wanted, bool reuses_port, PreparedSocket*& socket);
+    // `directory`, if it may be used, says which of them have lost their names: such a socket is
+    // left to those who have it open, since nobody will send to it again.
+    PreparedChoice choose(uint16_t edge_port, const InstanceLabel& wanted, bool reuses_port,
+                          const SiteDirectory* directory, PreparedSocket*& socket);
     // Whether the site socket called so is one of these, and idle.
     bool has_idle(const InstanceLabel& label) const;
+    // The one that was made under that name, if any.
+    const PreparedSocket* find(const BoundName& file_name) const;
+    void tell_keeper_of_failure(int error_number);
 
   private:
     static constexpr size_t CountMax = 64;

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
 #include "libpreload/site_directory.h"
 
-#include "base/handoff/site_socket.h"
+#include "libpreload/process_descriptors.h"
 #include "libpreload/trace.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 namespace proxyd {
 namespace {
+
+constexpr int64_t LockPatienceMs = 2000;
+constexpr long LockPauseNs = 5'000'000;
 
 // Calls visit(file name, label) for each socket of `edge_port` that a server under libpreload made.
 // By system call: opendir(3) takes heap memory.
@@ -35,82 +40,116 @@ void for_each_instance(BorrowedFd directory, uint16_t edge_port, Visit visit) {
     }
 }
 
-// What of one family a listener meets: nothing, everything, or one address.
-struct Cover {
-    enum class Extent { Nothing, One, All } extent = Extent::Nothing;
-    uint8_t address[16] = {};
-    size_t address_bytes = 0;
-};
-
-bool overlap(const Cover& a, const Cover& b) {
-    if (a.extent == Cover::Extent::Nothing || b.extent == Cover::Extent::Nothing) return false;
-    if (a.extent == Cover::Extent::All || b.extent == Cover::Extent::All) return true;
-    return memcmp(a.address, b.address, a.address_bytes) == 0;
+// Whether this process has the socket open that was bound to that.
+bool has_open(const BoundName& bound_name) {
+    bool is_open = false;
+    for_each_descriptor(getpid(), [&](int number, std::string_view link) {
+        is_open = is_open || (link.starts_with("socket:") &&
+                              BoundName::of(BorrowedFd(number)).view() == bound_name.view());
+    });
+    return is_open;
 }
 
-Cover cover_of_ipv4(const InstanceLabel& label) {
-    const SocketAddress& address = label.address;
-    if (address.is_wildcard())
-        return label.suits(AF_INET) ? Cover{.extent = Cover::Extent::All} : Cover{};
-    const bool is_mapped =
-        address.family() == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address.ipv6()) != 0;
-    if (address.family() != AF_INET && !is_mapped) return {};
-    Cover cover{.extent = Cover::Extent::One, .address_bytes = sizeof(in_addr)};
-    memcpy(
-        cover.address,
-        is_mapped ? &address.ipv6().s6_addr[12] : reinterpret_cast<const uint8_t*>(&address.ipv4()),
-        sizeof(in_addr));
-    return cover;
+Conflict conflict_with(const BoundName& bound_name, const PreparedSockets& prepared) {
+    if (const PreparedSocket* const ours = prepared.find(bound_name))
+        return ours->is_idle() ? Conflict::None : Conflict::Own;
+    return has_open(bound_name) ? Conflict::Own : Conflict::Other;
 }
 
-Cover cover_of_ipv6(const InstanceLabel& label) {
-    const SocketAddress& address = label.address;
-    if (address.family() != AF_INET6 || IN6_IS_ADDR_V4MAPPED(&address.ipv6())) return {};
-    if (address.is_wildcard()) return Cover{.extent = Cover::Extent::All};
-    Cover cover{.extent = Cover::Extent::One, .address_bytes = sizeof(in6_addr)};
-    memcpy(cover.address, &address.ipv6(), sizeof(in6_addr));
-    return cover;
+int64_t milliseconds_now() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// False if others have had the lock all the time.
+bool lock(BorrowedFd directory) {
+    const int64_t deadline = milliseconds_now() + LockPatienceMs;
+    while (flock(directory.number(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EINTR && errno != EWOULDBLOCK) return false;
+        if (milliseconds_now() >= deadline) return false;
+        const timespec pause{.tv_sec = 0, .tv_nsec = LockPauseNs};
+        nanosleep(&pause, nullptr);
+    }
+    return true;
 }
 
 }  // namespace
 
-bool listen_to_the_same(const InstanceLabel& a, const InstanceLabel& b) {
-    return a.address.port() == b.address.port() && (overlap(cover_of_ipv4(a), cover_of_ipv4(b)) ||
-                                                    overlap(cover_of_ipv6(a), cover_of_ipv6(b)));
-}
-
 Result<SiteDirectory> SiteDirectory::open_locked(const char* path) {
     UniqueFd fd = UniqueFd::adopt(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd.is_open()) return Unexpected{Errno::last()};
-    while (flock(fd.borrow().number(), LOCK_EX) != 0) {
-        if (errno != EINTR) return Unexpected{Errno::last()};
-    }
-    return SiteDirectory(static_cast<UniqueFd&&>(fd));
+    const bool is_locked = lock(fd);
+    if (!is_locked) trace("somebody holds the lock of %s: nothing is cleared away there now", path);
+    return SiteDirectory(static_cast<UniqueFd&&>(fd), is_locked);
 }
 
 SiteDirectory::~SiteDirectory() {
-    if (fd_.is_open()) flock(fd_.borrow().number(), LOCK_UN);
+    if (fd_.is_open() && is_locked_) flock(fd_.borrow().number(), LOCK_UN);
 }
 
-bool SiteDirectory::clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted,
-                                            const PreparedSockets& prepared) {
-    bool is_taken = false;
+Conflict SiteDirectory::clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted,
+                                                const PreparedSockets& prepared) {
+    Conflict found = Conflict::None;
+    const auto meet = [&](Conflict conflict) {
+        if (found != Conflict::Own && conflict != Conflict::None) found = conflict;
+    };
     for_each_instance(fd_, edge_port, [&](const char* file_name, const InstanceLabel& label) {
-        switch (probe_site_socket(fd_, file_name)) {
+        BoundName bound_name;
+        switch (probe_site_socket(fd_, file_name, &bound_name)) {
             case SiteSocketState::Absent:
                 break;
             case SiteSocketState::Dead:
+                if (!is_locked_) break;
                 unlinkat(fd_.borrow().number(), file_name, 0);
                 trace("removed %s, which nobody has open", file_name);
                 break;
             case SiteSocketState::Alive:
+                if (listen_to_the_same(label, wanted)) meet(conflict_with(bound_name, prepared));
+                break;
             case SiteSocketState::Unknown:
-                is_taken =
-                    is_taken || (listen_to_the_same(label, wanted) && !prepared.has_idle(label));
+                if (listen_to_the_same(label, wanted) && !prepared.has_idle(label))
+                    meet(Conflict::Other);
                 break;
         }
     });
-    return is_taken;
+    return found;
+}
+
+bool SiteDirectory::has(uint16_t edge_port, const InstanceLabel& label,
+                        const BoundName& bound_name) const {
+    InstanceLabel::Text label_text;
+    SiteSocketName::Text name_text;
+    SiteSocketName{edge_port, label.format(label_text)}.format(name_text);
+    BoundName found;
+    struct stat status;
+    switch (probe_site_socket(fd_, name_text.data(), &found)) {
+        case SiteSocketState::Alive:
+            return found.view() == bound_name.view();
+        case SiteSocketState::Dead:
+            return false;
+        case SiteSocketState::Absent:  // or it can't be reached, for lack of /proc
+            return fstatat(fd_.borrow().number(), name_text.data(), &status, AT_SYMLINK_NOFOLLOW) ==
+                   0;
+        case SiteSocketState::Unknown:
+            return true;
+    }
+    return true;
+}
+
+Result<void> SiteDirectory::place(const char* file_name, const SiteSocketName& name,
+                                  bool replaces) {
+    SiteSocketName::Text text;
+    name.format(text);
+    const int number = fd_.borrow().number();
+    // By system call: musl has had no renameat2 for long. Not every file system can do it.
+    if (!replaces) {
+        if (syscall(SYS_renameat2, number, file_name, number, text.data(), RENAME_NOREPLACE) == 0)
+            return {};
+        if (errno != EINVAL && errno != ENOSYS) return Unexpected{Errno::last()};
+    }
+    if (renameat(number, file_name, number, text.data()) != 0) return Unexpected{Errno::last()};
+    return {};
 }
 
 void SiteDirectory::retire_conflicts(uint16_t edge_port, const InstanceLabel& chosen) {

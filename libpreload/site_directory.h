@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/handoff/instance_label.h"
+#include "base/handoff/site_socket.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
 #include "libpreload/prepared_sockets.h"
@@ -14,9 +15,19 @@
 
 namespace proxyd {
 
+// Whose the live sockets are that listen to what a server wants to listen to.
+enum class Conflict {
+    None,
+    Own,  // this server's: its keeper has given it out, or this process has it open
+    Other,
+};
+
 class SiteDirectory {
   public:
-    // Waits for other servers that are binding in this moment.
+    // Waits for other servers that are binding in this moment; but not for ever, since whoever may
+    // read the directory may hold the lock. Without it nothing that is dead is removed, which
+    // leaves no way to remove what somebody has put there meanwhile: names are taken only where
+    // there is none (place), lock or no lock.
     static Result<SiteDirectory> open_locked(const char* path);
     SiteDirectory(SiteDirectory&&) = default;
     SiteDirectory& operator=(SiteDirectory&&) = default;
@@ -29,8 +40,13 @@ class SiteDirectory {
     // Removes sockets of `edge_port` that nobody has open any more; whether a live one listens to
     // what `wanted` would listen to, as TCP judges it. Those of `prepared` that are idle don't
     // count.
-    bool clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted,
-                                 const PreparedSockets& prepared);
+    Conflict clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted,
+                                     const PreparedSockets& prepared);
+    // Whether the socket that was bound to `bound_name` is still to be found under its name. True
+    // if that can't be seen.
+    bool has(uint16_t edge_port, const InstanceLabel& label, const BoundName& bound_name) const;
+    // Gives the file that name: EEXIST if it is taken, unless it `replaces` it.
+    Result<void> place(const char* file_name, const SiteSocketName& name, bool replaces);
     // Removes the live ones in conflict with `chosen`, but not `chosen` itself.
     void retire_conflicts(uint16_t edge_port, const InstanceLabel& chosen);
     // The lowest index under which there is no socket for this address. Low ones are used again, so
@@ -38,12 +54,11 @@ class SiteDirectory {
     uint32_t free_index(uint16_t edge_port, const InstanceLabel& wanted) const;
 
   private:
-    explicit SiteDirectory(UniqueFd fd) : fd_(static_cast<UniqueFd&&>(fd)) {}
+    SiteDirectory(UniqueFd fd, bool is_locked)
+        : fd_(static_cast<UniqueFd&&>(fd)), is_locked_(is_locked) {}
 
     UniqueFd fd_;
+    bool is_locked_;
 };
-
-// Whether TCP would refuse to bind both (without SO_REUSEPORT): same port, overlapping addresses.
-bool listen_to_the_same(const InstanceLabel& a, const InstanceLabel& b);
 
 }  // namespace proxyd

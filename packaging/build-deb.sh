@@ -15,7 +15,7 @@ mkdir -p "${1:-$source/build}"
 destination=$(cd "${1:-$source/build}" && pwd)
 
 # As packaging/debian/control has them; dpkg-buildpackage says what else it would need.
-"$source/packaging/install-missing.sh" dpkg-dev debhelper g++ cmake ninja-build pkg-config libev-dev libfmt-dev \
+"$source/packaging/install-missing.sh" dpkg-dev debhelper g++ cmake ninja-build pkg-config libc-ares-dev libev-dev libfmt-dev \
     libmicrohttpd-dev libnghttp2-dev libseccomp-dev libsystemd-dev nlohmann-json3-dev systemd
 command -v dpkg-buildpackage >/dev/null || {
     echo "build-deb.sh: dpkg-buildpackage is missing" >&2

@@ -45,6 +45,8 @@ fi
 
 echo "Installing from the distribution: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# A mail server that is installed to be looked at must not take port 25 either.
+[[ " ${missing[*]} " != *" postfix "* ]] || echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
 log=$(mktemp)
 # A source that cannot be read need not be the one that matters: whether all is there, the install tells.
 install() {

@@ -19,17 +19,23 @@ absolute("${docdir}" docdir)
 if(prefix STREQUAL "/usr" OR prefix STREQUAL "/usr/local")
     set(etc /etc)
     set(PROXYD_CONFIG_ARGUMENT "")
+    set(TCPSHIM_CONFIG_ARGUMENT "")
 else()
     set(etc "${prefix}/etc")
     set(PROXYD_CONFIG_ARGUMENT " --config ${etc}/proxyd/proxyd.json")
+    set(TCPSHIM_CONFIG_ARGUMENT " --config ${etc}/proxyd/tcpshim.json")
 endif()
 
+set(PROXYD_ETC "${etc}")
+set(PROXYD_DOCDIR "${docdir}")
 configure_file("${source}/systemd/proxyd.service.in" "${made}/proxyd.service" @ONLY)
+configure_file("${source}/systemd/tcpshim.service.in" "${made}/tcpshim.service" @ONLY)
 configure_file("${source}/systemd/nginx-behind-proxyd.conf.in"
     "${made}/nginx-behind-proxyd.conf" @ONLY)
 configure_file("${source}/systemd/site.service.in" "${made}/site.service" @ONLY)
 
-file(INSTALL "${made}/proxyd.service" "${source}/systemd/proxyd.socket" DESTINATION "${unit_dir}")
+file(INSTALL "${made}/proxyd.service" "${made}/tcpshim.service" "${source}/systemd/proxyd.socket"
+    DESTINATION "${unit_dir}")
 file(INSTALL "${made}/nginx-behind-proxyd.conf" "${made}/site.service"
     "${source}/systemd/site.socket" DESTINATION "${docdir}/examples/systemd")
 file(INSTALL "${source}/systemd/tmpfiles.conf" DESTINATION "${prefix}/lib/tmpfiles.d"

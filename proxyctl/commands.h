@@ -3,7 +3,7 @@
 // What each command does: its exit code. Used by the table of commands (invocation.cc).
 #pragma once
 
-#include "base/daemon/control_client.h"
+#include "base/daemon/control/control_client.h"
 #include "proxyctl/invocation.h"
 
 #include <functional>
@@ -16,6 +16,7 @@ int run_sessions(const Invocation& invocation);
 int run_routes(const Invocation& invocation);
 int run_explain(const Invocation& invocation);
 int run_events(const Invocation& invocation);
+int run_backends(const Invocation& invocation);
 int run_reload(const Invocation& invocation);
 int run_upgrade(const Invocation& invocation);
 int run_log_level(const Invocation& invocation);

@@ -19,8 +19,10 @@ void show_nothing(const Json&) {}
 }  // namespace
 
 int run_status(const Invocation& invocation) {
-    return ask_and_show(invocation, {{"do", "status"}},
-                        [](const Json& item) { fmt::print("{}", show_status(item)); });
+    return ask_and_show(invocation, {{"do", "status"}}, [](const Json& item) {
+        const bool is_relay = text_at(item, "program") == "tcpshim";
+        fmt::print("{}", is_relay ? show_relay_status(item) : show_status(item));
+    });
 }
 
 int run_reload(const Invocation& invocation) {

@@ -55,7 +55,7 @@ constexpr std::array<Option, 5> SiteAddOptions = {{
 }};
 constexpr std::array<Option, 4> SiteListOptions = {{Sites, Control, JsonLines, Help}};
 
-constexpr std::array<Subcommand, 12> Subcommands = {{
+constexpr std::array<Subcommand, 13> Subcommands = {{
     {"status",
      "proxyd, its configuration and its workers",
      {"proxyctl status", "[OPTION]...", "Shows proxyd, its configuration and its workers.",
@@ -87,6 +87,17 @@ constexpr std::array<Subcommand, 12> Subcommands = {{
      0,
      1,
      run_routes},
+    {"backends",
+     "where tcpshim sends clients, and who of them is up",
+     {"proxyctl backends", "[TEXT] [OPTION]...",
+      "Shows the backends of a tcpshim, who of them is up, and what they have done; with TEXT "
+      "only\n"
+      "those with that text in their own or their site's name. Needs --control with tcpshim's\n"
+      "socket, /run/proxyd/tcpshim.sock as a rule.",
+      CommonOptions},
+     0,
+     1,
+     run_backends},
     {"explain",
      "where a client would go, and why",
      {"proxyctl explain", "[NAME] [OPTION]...",

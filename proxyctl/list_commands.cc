@@ -66,6 +66,13 @@ int run_routes(const Invocation& invocation) {
     return show_all(invocation, code, routes, show_routes);
 }
 
+int run_backends(const Invocation& invocation) {
+    std::vector<Json> backends;
+    const int code = ask_and_show(invocation, request_for("backends", invocation),
+                                  [&](const Json& item) { backends.push_back(item); });
+    return show_all(invocation, code, backends, show_backends);
+}
+
 int run_sessions(const Invocation& invocation) {
     const auto limit = number_option(invocation, "limit", 1, 10'000, 1000);
     if (!limit) return WrongUse;

@@ -4,7 +4,7 @@
 // to text. Used by the commands.
 #pragma once
 
-#include "base/daemon/control_client.h"
+#include "base/daemon/control/control_client.h"
 #include "proxyctl/text.h"
 
 #include <string>
@@ -13,6 +13,9 @@
 namespace proxyd {
 
 std::string show_status(const Json& status);
+// Of a tcpshim, which tells other things.
+std::string show_relay_status(const Json& status);
+std::string show_backends(const std::vector<Json>& backends);
 std::string show_sites(const std::vector<Json>& sites);
 std::string show_sessions(const std::vector<Json>& sessions);
 std::string show_routes(const std::vector<Json>& routes);

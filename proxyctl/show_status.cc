@@ -53,6 +53,13 @@ std::string confinement(const Json& status) {
                          : fmt::format("confined by seccomp and Landlock {}", landlock);
 }
 
+std::string relay_text(const Json& relay) {
+    const std::string process =
+        number_at(relay, "pid") == 0 ? "to be started again" : "process " + shown(relay, "pid");
+    return fmt::format("{}, started again {} times; ask it with proxyctl --control {}", process,
+                       shown(relay, "restarts"), shown(relay, "control"));
+}
+
 }  // namespace
 
 std::string show_status(const Json& status) {
@@ -65,6 +72,9 @@ std::string show_status(const Json& status) {
     const auto reload = status.find("last_reload");
     if (reload != status.end() && reload->is_object())
         text += fmt::format("last reload    {}\n", reload_text(*reload));
+    const auto relay = status.find("tcpshim");
+    if (relay != status.end() && relay->is_object())
+        text += fmt::format("tcpshim        {}\n", relay_text(*relay));
     Table table({">WORKER", ">PROCESS", ">GENERATION", "STATE", ">UP", ">SESSIONS", ">HANDED OVER",
                  ">REJECTED", ">CLOSED", ">TIMED OUT"});
     for (const Json& worker : objects_at(status, "workers"))

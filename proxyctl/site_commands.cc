@@ -101,7 +101,10 @@ void say_what_leads_there(const Invocation& invocation, const std::string& sites
     }
     fmt::print("\nRoute clients to it, in \"routes\" of proxyd's configuration{}:\n",
                in_force ? "" : fmt::format(", unless its \"sites\" is \"{}\"", sites));
-    fmt::print("    \"{}\": \"{}/{}\"\n", name, sites, name);
+    // Hardly anybody asks for a name like "blog".
+    const bool is_whole = name.find('.') != name.npos;
+    fmt::print("    \"{}{}\": \"{}/{}\"{}\n", name, is_whole ? "" : ".example.org", sites, name,
+               is_whole ? "" : "  // the name that they ask for");
 }
 
 // "" unless a directory is there already.

@@ -29,9 +29,11 @@ UniqueFd open_directory(const std::string& path) {
 
 // Why `directory`, which nobody knows yet, can't be given away; "" if it was.
 std::string give_to(BorrowedFd directory, const SiteDirectoryOwner& owner) {
-    if (fchown(directory.number(), owner.user, owner.group) != 0)
+    if (fchown(directory.number(), owner.user, owner.group) != 0) {
+        const int reason = errno;  // looking names up changes it
         return fmt::format("it can't be given to owner {} and group {}: {}", user_name(owner.user),
-                           group_name(owner.group), errno_text(errno));
+                           group_name(owner.group), errno_text(reason));
+    }
     if (fchmod(directory.number(), SiteMode) != 0) return std::string(errno_text(errno));
     // Who isn't in the group loses the set-group-ID bit without a word (chmod(2)).
     struct stat status;

@@ -4,8 +4,8 @@
 // rejected client is told is not known here.
 #pragma once
 
+#include "base/daemon/configuration/cidr_list.h"
 #include "base/posix/socket_address.h"
-#include "proxyd/cidr_list.h"
 
 namespace proxyd {
 

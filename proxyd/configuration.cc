@@ -4,10 +4,10 @@
 // function that knows it. What a key allows is said in the message that refuses a value.
 #include "proxyd/configuration.h"
 
+#include "base/daemon/configuration/configuration_keys.h"
+#include "base/daemon/configuration/configuration_reader.h"
 #include "base/daemon/json.h"
 #include "proxyd/configuration_parts.h"
-#include "proxyd/configuration_reader.h"
-#include "proxyd/configuration_values.h"
 
 #include <fmt/format.h>
 
@@ -18,12 +18,19 @@
 namespace proxyd {
 namespace {
 
+constexpr std::string_view DefaultControl = "/run/proxyd/control.sock";
+
+void read_tcpshim(ConfigurationReader&, const JsonMember&, Configuration&) {
+    // Done already: wherever it stands, it is there for all routes.
+}
+
 // clang-format off
-constexpr auto Keys = std::to_array<ConfigurationKey>({
+constexpr auto Keys = std::to_array<ConfigurationKey<Configuration>>({
     {"listen", read_listen},
     {"routes", read_routes},
     {"alpn", read_alpn},
     {"sites", read_sites},
+    {"tcpshim", read_tcpshim},
     {"hello_bytes_max", read_hello_bytes_max},
     {"hello_timeout", read_hello_timeout},
     {"silent_after", read_silent_after},
@@ -32,28 +39,16 @@ constexpr auto Keys = std::to_array<ConfigurationKey>({
     {"sessions_max", read_sessions_max},
     {"source_sessions_max", read_source_sessions_max},
     {"source_connections_per_second_max", read_source_connections_per_second_max},
-    {"access_log", read_access_log},
-    {"access_log_format", read_access_log_format},
+    {"access_log", read_daemon_key<read_access_log>},
+    {"access_log_format", read_daemon_key<read_access_log_format>},
     {"workers", read_workers},
     {"worker_timeout", read_worker_timeout},
-    {"user", read_user},
-    {"control", read_control},
-    {"log_level", read_log_level},
-    {"metrics", read_metrics},
+    {"user", read_daemon_key<read_user>},
+    {"control", read_daemon_key<read_control>},
+    {"log_level", read_daemon_key<read_log_level>},
+    {"metrics", read_daemon_key<read_metrics>},
 });
 // clang-format on
-
-void read_key(ConfigurationReader& reader, const JsonValue::Object& object,
-              const JsonMember& member, Configuration& configuration) {
-    const std::string path = printable_key(member.key);
-    if (!reader.is_first(object, member, path)) return;
-    std::array<std::string_view, Keys.size()> names;
-    for (size_t i = 0; i < Keys.size(); i++) {
-        if (Keys[i].name == member.key) return Keys[i].read(reader, member, configuration);
-        names[i] = Keys[i].name;
-    }
-    reader.add_unknown_key(member, path, "proxyd", names);
-}
 
 bool has_nowhere_to_go(const Configuration& configuration) {
     return configuration.routes.empty() && configuration.sites.empty() &&
@@ -69,8 +64,10 @@ void read_document(ConfigurationReader& reader, const JsonValue& root,
         reader.add_error(root.line, "", "is {}, an object is allowed", root.type_words());
         return;
     }
-    for (const JsonMember& member : *object)
-        read_key(reader, *object, member, configuration);
+    const auto tcpshim = std::ranges::find(*object, "tcpshim", &JsonMember::key);
+    if (tcpshim != object->end())
+        shim::read_embedded(reader, tcpshim->value, "tcpshim", configuration.tcpshim);
+    read_keys(reader, *object, "proxyd", Keys, configuration);
     if (!reader.given(*object, "listen"))
         reader.add_error(root.line, "listen",
                          "is missing, an array of addresses such as [\":443\", \":80\"] is needed");
@@ -91,8 +88,8 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
             "{}:{}: is not JSON: {}", file, document.error().line, document.error().text)}};
     Configuration configuration;
     configuration.file = file;
-    configuration.access_log_place = fmt::format("{}: access_log", file);
-    configuration.user_place = fmt::format("{}: user", file);
+    configuration.daemon = default_daemon_configuration(file, DefaultControl);
+    configuration.tcpshim = shim::default_embedded(file);
     configuration.workers = default_workers();
     ConfigurationReader reader(file);
     read_document(reader, *document, configuration);
@@ -106,9 +103,9 @@ std::string print_configuration(const Configuration& configuration) {
     print_listeners(configuration, out);
     print_routes(configuration, out);
     print_limits(configuration, out);
-    print_logs(configuration, out);
+    print_logs(configuration.daemon, out);
     print_processes(configuration, out);
-    print_control(configuration, out);
+    print_control(configuration.daemon, out);
     return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -4,11 +4,13 @@
 // described in docs/CONFIGURATION.md. Reading it touches nothing but the file itself.
 #pragma once
 
-#include "base/daemon/log.h"
+#include "base/daemon/configuration/cidr_list.h"
+#include "base/daemon/configuration/configuration_reader.h"
+#include "base/daemon/configuration/daemon_configuration.h"
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
+#include "base/relay/configuration_file.h"
 #include "proxyd/access_lists.h"
-#include "proxyd/cidr_list.h"
 
 #include <chrono>
 #include <memory>
@@ -54,25 +56,16 @@ struct RouteConfiguration {
     std::string site_directory;
     int line = 0;
     std::shared_ptr<const RouteOptionsConfiguration> options = nullptr;  // null: none
-};
-
-enum class AccessLogFormat { Text, Json };
-
-// Where metrics are served over HTTP; nowhere if `text` is "".
-struct MetricsAddress {
-    std::string text;       // as written: "127.0.0.1:9100"
-    std::string place;      // "file:line: metrics"
-    SocketAddress address;  // of loopback; none if there is a path
-    std::string path;       // of a Unix socket, or ""
+    // The TCP servers that tcpshim relays the route's clients to; the site directory is tcpshim's
+    // then. Null: none.
+    std::shared_ptr<const shim::SiteConfiguration> relay = nullptr;
 };
 
 struct Configuration {
     std::string file;
     std::vector<ListenerConfiguration> listeners;
     std::vector<RouteConfiguration> routes;
-    size_t workers = 1;      // set when the file is read: as many as there are processors, up to 4
-    std::string user;        // of the workers; "" for the default
-    std::string user_place;  // "file:line: user"
+    size_t workers = 1;  // set when the file is read: as many as there are processors, up to 4
     std::chrono::milliseconds worker_timeout{30'000};  // 0: none
     std::vector<AlpnRouteConfiguration> alpn;          // for all names, also those without a route
     std::string sites;                                 // "" if not given
@@ -83,19 +76,12 @@ struct Configuration {
     std::chrono::milliseconds wait_for_site{10'000};
     size_t pending_max = 1000;
     size_t sessions_max = 10'000;
+    std::string sessions_max_place;                     // "file:line: sessions_max"; "": not given
     size_t source_sessions_max = 1000;                  // at once, of one source; 0: no limit
     size_t source_connections_per_second_max = 10'000;  // new ones, of one source; 0: no limit
-    std::string control = "/run/proxyd/control.sock";   // or "none"
-    std::string control_place;                          // "file:line: control"; "": not given
-    std::string access_log = "stderr";
-    std::string access_log_place;  // "file:line: access_log"
-    AccessLogFormat access_log_format = AccessLogFormat::Text;
-    LogLevel log_level = LogLevel::Notice;
-    MetricsAddress metrics;
+    DaemonConfiguration daemon;                         // its user is the workers'
+    shim::Embedded tcpshim;                             // of the routes to TCP servers
 };
-
-// All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".
-using ConfigurationErrors = std::vector<std::string>;
 
 // `file` is only the name in messages.
 Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view text,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/daemon/configuration/configuration_values.h"
 #include "proxyd/configuration_parts.h"
-#include "proxyd/configuration_values.h"
 
 #include <nlohmann/json.hpp>
 
@@ -34,6 +34,7 @@ void read_pending_max(ConfigurationReader& reader, const JsonMember& member,
 void read_sessions_max(ConfigurationReader& reader, const JsonMember& member,
                        Configuration& configuration) {
     reader.read_count(member, 1, 1'000'000, configuration.sessions_max);
+    configuration.sessions_max_place = reader.place(member.value.line, "sessions_max");
 }
 
 void read_source_sessions_max(ConfigurationReader& reader, const JsonMember& member,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/daemon/configuration/configuration_values.h"
 #include "proxyd/configuration_parts.h"
-#include "proxyd/configuration_values.h"
 
 #include <fmt/format.h>
 

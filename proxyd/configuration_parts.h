@@ -4,23 +4,14 @@
 // again. Used by configuration, whose table says which key belongs to which function.
 #pragma once
 
+#include "base/daemon/configuration/configuration_reader.h"
 #include "base/daemon/json.h"
 #include "proxyd/configuration.h"
-#include "proxyd/configuration_reader.h"
 
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
 
 namespace proxyd {
-
-// Reads the value of one key of the file; what is wrong with it goes to `reader`.
-using ReadKey = void (*)(ConfigurationReader& reader, const JsonMember& member,
-                         Configuration& configuration);
-
-struct ConfigurationKey {
-    std::string_view name;
-    ReadKey read;
-};
 
 // configuration_listeners.cc
 void read_listen(ConfigurationReader& reader, const JsonMember& member,
@@ -61,29 +52,12 @@ void read_source_connections_per_second_max(ConfigurationReader& reader, const J
                                             Configuration& configuration);
 void print_limits(const Configuration& configuration, nlohmann::ordered_json& out);
 
-// configuration_logs.cc
-void read_access_log(ConfigurationReader& reader, const JsonMember& member,
-                     Configuration& configuration);
-void read_access_log_format(ConfigurationReader& reader, const JsonMember& member,
-                            Configuration& configuration);
-void read_log_level(ConfigurationReader& reader, const JsonMember& member,
-                    Configuration& configuration);
-void read_metrics(ConfigurationReader& reader, const JsonMember& member,
-                  Configuration& configuration);
-void print_logs(const Configuration& configuration, nlohmann::ordered_json& out);
-
-// configuration_control.cc
-void read_control(ConfigurationReader& reader, const JsonMember& member,
-                  Configuration& configuration);
-void print_control(const Configuration& configuration, nlohmann::ordered_json& out);
-
 // configuration_processes.cc
 size_t default_workers();
 void read_workers(ConfigurationReader& reader, const JsonMember& member,
                   Configuration& configuration);
 void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
                          Configuration& configuration);
-void read_user(ConfigurationReader& reader, const JsonMember& member, Configuration& configuration);
 void print_processes(const Configuration& configuration, nlohmann::ordered_json& out);
 
 }  // namespace proxyd

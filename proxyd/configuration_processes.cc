@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/daemon/configuration/configuration_values.h"
 #include "proxyd/configuration_parts.h"
-#include "proxyd/configuration_values.h"
 
 #include <sched.h>
 
@@ -41,21 +41,9 @@ void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
         configuration.worker_timeout = timeout;
 }
 
-void read_user(ConfigurationReader& reader, const JsonMember& member,
-               Configuration& configuration) {
-    constexpr std::string_view Allowed = "the name of a user";
-    const auto* text = reader.string_of(member.value, "user", Allowed);
-    if (text == nullptr) return;
-    if (text->empty() || text->find('\0') != text->npos)
-        reader.add_error(member.value.line, "user", "is '{}', {} is allowed", printable(*text),
-                         Allowed);
-    configuration.user = *text;
-    configuration.user_place = reader.place(member.value.line, "user");
-}
-
 void print_processes(const Configuration& configuration, nlohmann::ordered_json& out) {
     out["workers"] = configuration.workers;
-    if (!configuration.user.empty()) out["user"] = configuration.user;
+    print_user(configuration.daemon, out);
     out["worker_timeout"] = format_duration(configuration.worker_timeout);
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include "base/daemon/configuration/configuration_values.h"
+#include "base/relay/site_reader.h"
 #include "proxyd/configuration_parts.h"
-#include "proxyd/configuration_values.h"
+#include "proxyd/route_key.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -12,8 +15,10 @@ namespace proxyd {
 namespace {
 
 constexpr std::array<std::string_view, 4> RouteKeys = {"site", "allow", "deny", "alpn"};
-constexpr std::string_view NoRelayYet =
-    "proxyd hands over to sites only, a relay to TCP servers isn't there yet";
+constexpr std::array<std::string_view, 5> AllRouteKeys = {"site", "tcp", "allow", "deny", "alpn"};
+constexpr std::string_view TcpPrefix = "tcp://";
+constexpr std::string_view SiteForms =
+    "the absolute path of a directory, \"tcp://HOST:PORT\", or an object with 'site' or 'tcp'";
 
 // The value of "alpn": an object from application protocols to site directories.
 void read_alpn_routes(ConfigurationReader& reader, const JsonMember& member, std::string_view path,
@@ -44,35 +49,55 @@ void read_alpn_routes(ConfigurationReader& reader, const JsonMember& member, std
 
 class RouteReader {
   public:
-    RouteReader(ConfigurationReader& reader, std::string path)
-        : reader_(reader), path_(std::move(path)) {}
+    RouteReader(ConfigurationReader& reader, std::string path,
+                const shim::SiteConfiguration& relay_defaults)
+        : reader_(reader), path_(std::move(path)), relay_(relay_defaults) {}
 
     // Nothing after an error.
     std::optional<RouteConfiguration> read(const JsonValue& value) {
         if (const auto* object = value.as<JsonValue::Object>())
             read_object(*object, value.line);
-        else if (value.as<std::string>())
-            read_site(value, path_);
+        else if (const auto* text = value.as<std::string>())
+            read_text(*text, value);
         else
-            reader_.add_error(value.line, path_,
-                              "is {}, the absolute path of a directory or an object with 'site' "
-                              "is allowed",
-                              value.type_words());
-        if (route_.site_directory.empty()) return std::nullopt;
+            reader_.add_error(value.line, path_, "is {}, {} is allowed", value.type_words(),
+                              SiteForms);
+        if (route_.site_directory.empty() && route_.relay == nullptr) return std::nullopt;
         if (!options_.access.empty() || !options_.alpn.empty())
             route_.options = std::make_shared<RouteOptionsConfiguration>(std::move(options_));
         return std::move(route_);
     }
 
   private:
+    void read_text(const std::string& text, const JsonValue& value) {
+        if (!text.starts_with(TcpPrefix)) {
+            route_.site_directory = reader_.absolute_path(value, path_);
+            return;
+        }
+        JsonValue backend = value;
+        backend.value = text.substr(TcpPrefix.size());
+        read_relay(backend);
+    }
+
     void read_object(const JsonValue::Object& object, int line) {
+        const bool is_relayed = reader_.given(object, "tcp");
+        JsonValue::Object relay;
         for (const JsonMember& member : object) {
+            const bool is_ours = std::ranges::find(RouteKeys, member.key) != RouteKeys.end();
+            if (is_relayed && !is_ours) {
+                relay.push_back(member);
+                continue;
+            }
             const std::string key_path = fmt::format("{}.{}", path_, printable_key(member.key));
             if (reader_.is_first(object, member, key_path)) read_key(member, key_path);
         }
-        if (!reader_.given(object, "site") && !reader_.given(object, "tcp"))
+        if (is_relayed && reader_.given(object, "site"))
+            reader_.add_error(line, path_, "has both 'site' and 'tcp', one of them is allowed");
+        else if (is_relayed)
+            read_relay({std::move(relay), line});
+        else if (!reader_.given(object, "site"))
             reader_.add_error(line, path_ + ".site",
-                              "is missing, the absolute path of a directory is needed");
+                              "is missing, the absolute path of a directory is needed, or 'tcp'");
     }
 
     void read_key(const JsonMember& member, const std::string& path) {
@@ -84,25 +109,50 @@ class RouteReader {
             read_deny(reader_, member, path, options_.access);
         else if (member.key == "alpn")
             read_alpn_routes(reader_, member, path, options_.alpn);
-        else if (member.key == "tcp")
-            reader_.add_error(member.key_line, path, "{}, use 'site'", NoRelayYet);
         else
-            reader_.add_unknown_key(member, path, "a route", RouteKeys);
+            reader_.add_unknown_key(member, path, "a route", AllRouteKeys);
     }
 
     void read_site(const JsonValue& value, const std::string& path) {
         const auto* text = value.as<std::string>();
-        if (text != nullptr && text->starts_with("tcp://"))
-            reader_.add_error(value.line, path, "'{}': {}", printable(*text), NoRelayYet);
+        if (text != nullptr && text->starts_with(TcpPrefix))
+            reader_.add_error(value.line, path,
+                              "is '{}', which is a value of 'tcp': {{\"tcp\": \"{}\"}}",
+                              printable(*text), printable(text->substr(TcpPrefix.size())));
         else
             route_.site_directory = reader_.absolute_path(value, path);
     }
 
+    // The ports are those of the listeners.
+    void read_relay(const JsonValue& value) {
+        if (const auto* object = value.as<JsonValue::Object>())
+            for (const JsonMember& member : *object)
+                if (member.key == "ports") {
+                    reader_.add_error(member.key_line, path_ + ".ports",
+                                      "is not for a route: clients come to the ports of 'listen'");
+                    return;
+                }
+        const shim::SiteWords words{
+            .what = "a route to TCP servers", .backends_key = "tcp", .other_keys = RouteKeys};
+        shim::SiteReader(reader_, path_, relay_, words).read_site(value);
+        route_.relay = std::make_shared<const shim::SiteConfiguration>(std::move(relay_));
+    }
+
     ConfigurationReader& reader_;
     const std::string path_;
+    shim::SiteConfiguration relay_;
     RouteConfiguration route_;
     RouteOptionsConfiguration options_;
 };
+
+nlohmann::ordered_json print_relay(const shim::SiteConfiguration& relay) {
+    nlohmann::ordered_json site = shim::site_json(relay);
+    nlohmann::ordered_json out = {{"tcp", site["to"]}};
+    site.erase("ports");
+    site.erase("to");
+    out.update(site);
+    return out;
+}
 
 nlohmann::ordered_json print_alpn(const std::vector<AlpnRouteConfiguration>& routes) {
     nlohmann::ordered_json out;
@@ -132,9 +182,12 @@ void read_routes(ConfigurationReader& reader, const JsonMember& member,
         } else if (const auto [first, is_new] = lines.emplace(*key, line); !is_new) {
             reader.add_error(line, path, "is given twice, first in line {}", first->second);
         }
-        auto route = RouteReader(reader, path).read(member_route.value);
+        auto route =
+            RouteReader(reader, path, configuration.tcpshim.defaults).read(member_route.value);
         if (!key || !route) continue;
         route->key = *key;
+        if (route->relay != nullptr)
+            route->site_directory = fmt::format("{}/{}", configuration.tcpshim.directory, *key);
         route->line = line;
         configuration.routes.push_back(*std::move(route));
     }
@@ -163,7 +216,7 @@ std::vector<SitePlace> places_of_sites(const Configuration& configuration) {
     };
     for (const RouteConfiguration& route : configuration.routes) {
         const std::string path = "routes." + route.key;
-        add(path, route.site_directory, route.line);
+        if (route.relay == nullptr) add(path, route.site_directory, route.line);
         if (route.options != nullptr) add_alpn(path + ".alpn", route.options->alpn);
     }
     add_alpn("alpn", configuration.alpn);
@@ -173,17 +226,24 @@ std::vector<SitePlace> places_of_sites(const Configuration& configuration) {
 void print_routes(const Configuration& configuration, nlohmann::ordered_json& out) {
     out["routes"] = nlohmann::ordered_json::object();
     for (const RouteConfiguration& route : configuration.routes) {
-        if (route.options == nullptr) {
+        if (route.options == nullptr && route.relay == nullptr) {
             out["routes"][route.key] = route.site_directory;
             continue;
         }
-        nlohmann::ordered_json object = {{"site", route.site_directory}};
-        print_access(route.options->access, object);
-        if (!route.options->alpn.empty()) object["alpn"] = print_alpn(route.options->alpn);
+        nlohmann::ordered_json object =
+            route.relay != nullptr ? print_relay(*route.relay)
+                                   : nlohmann::ordered_json{{"site", route.site_directory}};
+        if (route.options != nullptr) {
+            print_access(route.options->access, object);
+            if (!route.options->alpn.empty()) object["alpn"] = print_alpn(route.options->alpn);
+        }
         out["routes"][route.key] = std::move(object);
     }
     if (!configuration.alpn.empty()) out["alpn"] = print_alpn(configuration.alpn);
     if (!configuration.sites.empty()) out["sites"] = configuration.sites;
+    if (std::ranges::any_of(configuration.routes,
+                            [](const RouteConfiguration& route) { return route.relay != nullptr; }))
+        out["tcpshim"] = shim::embedded_json(configuration.tcpshim);
 }
 
 }  // namespace proxyd

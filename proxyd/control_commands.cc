@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/control_commands.h"
 
+#include "base/daemon/configuration/configuration_values.h"
 #include "base/posix/socket_address.h"
-#include "proxyd/configuration_values.h"
 #include "proxyd/hello.h"
 
 #include <fmt/format.h>

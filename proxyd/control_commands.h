@@ -5,7 +5,7 @@
 // itself. Used by the supervisor, which is those operations.
 #pragma once
 
-#include "proxyd/control_socket.h"
+#include "base/daemon/control/control_socket.h"
 #include "proxyd/report_collector.h"
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 #include "proxyd/control_desk.h"
 
 #include "base/daemon/log.h"
-#include "proxyd/socket_file.h"
+#include "base/daemon/socket_file.h"
 
 #include <fmt/format.h>
 
@@ -44,30 +44,30 @@ ControlDesk::ControlDesk(EventLoop& loop, Owner& owner)
 
 Problems ControlDesk::open_next(const Configuration& next) {
     give_next_up();
-    if (next.control == NoControl || next.control == path_) return {};
-    auto listening = listen_at_socket_file(next.control, SocketFileGroup::Own);
+    if (next.daemon.control == NoControl || next.daemon.control == path_) return {};
+    auto listening = listen_at_socket_file(next.daemon.control, SocketFileGroup::Own);
     if (listening) {
         next_listening_ = *std::move(listening);
-        next_path_ = next.control;
+        next_path_ = next.daemon.control;
         return {};
     }
-    if (!next.control_place.empty())
-        return {fmt::format("{}: cannot listen at {}: {}", next.control_place, next.control,
-                            listening.error())};
+    if (!next.daemon.control_place.empty())
+        return {fmt::format("{}: cannot listen at {}: {}", next.daemon.control_place,
+                            next.daemon.control, listening.error())};
     // Another proxyd that still finishes its sessions, as a rule.
     is_next_to_be_tried_ = listening.error() == SocketFileTaken;
-    log_warning("there is no control socket: cannot listen at {}: {}{}", next.control,
+    log_warning("there is no control socket: cannot listen at {}: {}{}", next.daemon.control,
                 listening.error(), is_next_to_be_tried_ ? "; proxyd tries again each second" : "");
     return {};
 }
 
 void ControlDesk::put_next_in_force(const Configuration& in_force) {
-    if (in_force.control == path_) return;
+    if (in_force.daemon.control == path_) return;
     close();
     path_ = std::exchange(next_path_, "");
     socket_.listen_on(std::exchange(next_listening_, UniqueFd()));
     if (!std::exchange(is_next_to_be_tried_, false)) return;
-    path_to_try_ = in_force.control;
+    path_to_try_ = in_force.daemon.control;
     retry_.start(RetryInterval);
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/generation.h"
 
+#include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
-#include "proxyd/access_log.h"
-#include "proxyd/metrics_http.h"
+#include "base/daemon/metrics/metrics_http.h"
+#include "proxyd/sandbox.h"
 #include "proxyd/worker.h"
 
 #include <errno.h>
@@ -19,11 +20,11 @@ namespace {
 
 void add_user_problem(Generation& generation, Problems& problems) {
     const Configuration& configuration = generation.configuration;
-    auto user = find_worker_user(configuration.user);
+    auto user = find_worker_user(configuration.daemon.user);
     if (user)
         generation.user = *std::move(user);
     else
-        problems.push_back(fmt::format("{}: {}", configuration.user_place, user.error()));
+        problems.push_back(fmt::format("{}: {}", configuration.daemon.user_place, user.error()));
 }
 
 std::string directory_of(const std::string& path) {
@@ -40,22 +41,23 @@ bool has_directory(const std::string& path) {
 void open_log(Generation& generation, Problems& problems) {
     const Configuration& configuration = generation.configuration;
     // No new file for a start that has failed already.
-    Result<UniqueFd> log = open_access_log(configuration, problems.empty());
+    Result<UniqueFd> log = open_line_log(configuration.daemon.access_log, problems.empty());
     if (log)
         generation.access_log = *std::move(log);
     else if (problems.empty() || log.error().number != ENOENT ||
-             !has_directory(configuration.access_log))
-        problems.push_back(fmt::format("{}: cannot open {}: {}", configuration.access_log_place,
-                                       configuration.access_log, errno_text(log.error().number)));
+             !has_directory(configuration.daemon.access_log))
+        problems.push_back(
+            fmt::format("{}: cannot open {}: {}", configuration.daemon.access_log_place,
+                        configuration.daemon.access_log, errno_text(log.error().number)));
 }
 
 // Whoever has the socket of the current generation open serves there already.
 // Whether it was not there before.
 bool open_metrics_socket(Generation& generation, const Generation* current, Problems& problems) {
-    const MetricsAddress& address = generation.configuration.metrics;
+    const MetricsAddress& address = generation.configuration.daemon.metrics;
     if (address.text.empty()) return false;
     if (current && current->metrics_socket.is_open() &&
-        current->configuration.metrics.text == address.text) {
+        current->configuration.daemon.metrics.text == address.text) {
         generation.metrics_socket =
             UniqueFd::adopt(fcntl(current->metrics_socket.borrow().number(), F_DUPFD_CLOEXEC, 3));
         return false;
@@ -66,6 +68,14 @@ bool open_metrics_socket(Generation& generation, const Generation* current, Prob
     else
         problems.push_back(socket.error());
     return generation.metrics_socket.is_open();
+}
+
+void make_place_for_relay(Generation& generation, Problems& problems) {
+    generation.relay = relay_plan_of(generation.configuration);
+    const auto made = make_relay_directories(generation.relay, generation.user.gid);
+    if (!made)
+        problems.push_back(
+            fmt::format("{}: tcpshim.directory: {}", generation.configuration.file, made.error()));
 }
 
 }  // namespace
@@ -106,11 +116,11 @@ std::vector<std::string> warnings_of_missing_directories(const Configuration& co
             warnings.push_back(
                 fmt::format("{}: {}: {}", place, directory_of(path), errno_text(errno)));
     };
-    look_for(configuration.access_log_place, configuration.access_log);
-    look_for(configuration.metrics.place, configuration.metrics.path);
+    look_for(configuration.daemon.access_log_place, configuration.daemon.access_log);
+    look_for(configuration.daemon.metrics.place, configuration.daemon.metrics.path);
     // The default may be missing: proxyd does without.
-    if (!configuration.control_place.empty())
-        look_for(configuration.control_place, configuration.control);
+    if (!configuration.daemon.control_place.empty())
+        look_for(configuration.daemon.control_place, configuration.daemon.control);
     return warnings;
 }
 
@@ -126,10 +136,11 @@ Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number
     generation->addresses = bind_listening_sockets(
         generation->configuration, current ? current->addresses : ListeningAddresses{}, problems);
     add_sites_problem(generation->configuration, problems);
+    make_place_for_relay(*generation, problems);
     const bool has_new_metrics_socket = open_metrics_socket(*generation, current, problems);
     open_log(*generation, problems);
     if (!problems.empty()) {
-        if (has_new_metrics_socket) remove_metrics_socket(generation->configuration.metrics);
+        if (has_new_metrics_socket) remove_metrics_socket(generation->configuration.daemon.metrics);
         return Unexpected{std::move(problems)};
     }
     return generation;

@@ -5,11 +5,12 @@
 // in common, the listening sockets above all, is handed on.
 #pragma once
 
+#include "base/daemon/confinement/privileges.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/configuration.h"
 #include "proxyd/listening_sockets.h"
-#include "proxyd/privileges.h"
+#include "proxyd/relay_plan.h"
 
 #include <cstdint>
 #include <memory>
@@ -25,10 +26,11 @@ struct Generation {
     uint64_t number = 0;
     std::string text;  // of the configuration file
     Configuration configuration;
-    WorkerUser user;
+    User user;
     ListeningAddresses addresses;
     UniqueFd access_log;
     UniqueFd metrics_socket;  // not open if metrics are not served
+    RelayPlan relay;          // for the routes to TCP servers
 };
 
 Result<std::string> read_file(const std::string& path);

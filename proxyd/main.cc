@@ -4,8 +4,10 @@
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
+#include "proxyd/descriptor_room.h"
 #include "proxyd/generation.h"
 #include "proxyd/inherited_sockets.h"
+#include "proxyd/sandbox.h"
 #include "proxyd/site_warnings.h"
 #include "proxyd/supervisor.h"
 #include "proxyd/upgrade.h"
@@ -73,15 +75,18 @@ int fail_at_places(ExitCode code, const Problems& problems) {
 int check(const Configuration& configuration) {
     Problems problems;
     // Who checks as somebody else than root need not be the one who starts it.
-    const auto user = find_worker_user(configuration.user);
+    const auto user = find_worker_user(configuration.daemon.user);
     const bool is_user_known = user && geteuid() == 0;
-    if (!user && geteuid() == 0)
-        problems.push_back(fmt::format("{}: {}", configuration.user_place, user.error()));
+    const bool is_user_wrong = !is_known_user(configuration.daemon.user);
+    if (is_user_wrong || (!user && geteuid() == 0))
+        problems.push_back(fmt::format("{}: {}", configuration.daemon.user_place, user.error()));
     add_sites_problem(configuration, problems);
-    if (!problems.empty()) return fail_at_places(SystemRefused, problems);
-    for (const auto& warnings :
-         {warnings_of_missing_directories(configuration),
-          warnings_of_sites(configuration, is_user_known ? &*user : nullptr)})
+    if (!problems.empty())
+        return fail_at_places(is_user_wrong ? WrongUse : SystemRefused, problems);
+    raise_descriptor_limit();
+    for (const auto& warnings : {warnings_of_missing_directories(configuration),
+                                 warnings_of_sites(configuration, is_user_known ? &*user : nullptr),
+                                 warnings_of_sessions(configuration, descriptor_limit())})
         for (const std::string& warning : warnings)
             fmt::print(stderr, "{} (a warning)\n", warning);
     fmt::print("{}: fine, listeners: {}, routes: {}\n", configuration.file,

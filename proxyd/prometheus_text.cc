@@ -1,98 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/prometheus_text.h"
 
-#include <dirent.h>
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <initializer_list>
-#include <iterator>
-#include <memory>
-
 namespace proxyd {
 namespace {
-
-struct Label {
-    std::string_view name;
-    std::string_view value;
-};
-
-double seconds(uint64_t microseconds) {
-    return static_cast<double>(microseconds) / 1e6;
-}
 
 double seconds_since_1970(ServiceState::Time time) {
     return std::chrono::duration<double>(time.time_since_epoch()).count();
 }
 
-// Samples belong to the family that was begun last.
-class Text {
-  public:
-    void begin(std::string_view name, std::string_view type, std::string_view help) {
-        name_ = name;
-        write("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
-    }
-
-    template <typename Number>
-    void sample(Number value) {
-        write("{} {}\n", name_, value);
-    }
-
-    template <typename Number>
-    void sample(std::initializer_list<Label> labels, Number value) {
-        out_ += name_;
-        add_labels(labels);
-        write(" {}\n", value);
-    }
-
-    template <typename Number>
-    void single(std::string_view name, std::string_view type, std::string_view help, Number value) {
-        begin(name, type, help);
-        sample(value);
-    }
-
-    void histogram(std::string_view name, std::string_view help,
-                   const StatisticsSnapshot::Histogram& histogram) {
-        begin(name, "histogram", help);
-        uint64_t count = 0;  // of this bucket and those below
-        for (size_t i = 0; i < SharedHistogram::BoundsUs.size(); i++) {
-            count += histogram.counts[i];
-            write("{}_bucket{{le=\"{}\"}} {}\n", name, seconds(SharedHistogram::BoundsUs[i]),
-                  count);
-        }
-        count += histogram.counts.back();
-        write("{}_bucket{{le=\"+Inf\"}} {}\n", name, count);
-        write("{}_sum {}\n{}_count {}\n", name, seconds(histogram.sum_us), name, count);
-    }
-
-    std::string take() { return std::move(out_); }
-
-  private:
-    template <typename... Arguments>
-    void write(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        fmt::format_to(std::back_inserter(out_), format, std::forward<Arguments>(arguments)...);
-    }
-
-    void add_labels(std::initializer_list<Label> labels) {
-        char separator = '{';
-        for (const Label& label : labels) {
-            write("{}{}=\"", separator, label.name);
-            for (const char c : label.value) {
-                if (c == '\\' || c == '"') out_ += '\\';
-                out_ += c;
-            }
-            out_ += '"';
-            separator = ',';
-        }
-        out_ += '}';
-    }
-
-    std::string out_;
-    std::string_view name_;
-};
-
-void add_sessions(Text& text, const StatisticsSnapshot& statistics) {
+void add_sessions(MetricsText& text, const StatisticsSnapshot& statistics) {
     text.single("proxyd_accepted_connections_total", "counter", "Connections accepted.",
                 statistics.accepted);
     text.begin("proxyd_sessions_total", "counter",
@@ -111,7 +27,7 @@ void add_sessions(Text& text, const StatisticsSnapshot& statistics) {
                     statistics.accept_pauses[i]);
 }
 
-void add_timings(Text& text, const StatisticsSnapshot& statistics) {
+void add_timings(MetricsText& text, const StatisticsSnapshot& statistics) {
     const auto& timings = statistics.timings;
     text.histogram("proxyd_hello_seconds", "From accept to the complete hello.",
                    timings[static_cast<size_t>(Timing::Hello)]);
@@ -123,7 +39,7 @@ void add_timings(Text& text, const StatisticsSnapshot& statistics) {
                    timings[static_cast<size_t>(Timing::SiteWait)]);
 }
 
-void add_logs(Text& text, const StatisticsSnapshot& statistics) {
+void add_logs(MetricsText& text, const StatisticsSnapshot& statistics) {
     text.single("proxyd_access_log_lines_lost_total", "counter",
                 "Lines of the access log that could not be written.", statistics.access_lines_lost);
     text.begin("proxyd_log_lines_total", "counter", "Lines of the error log, by level.");
@@ -131,7 +47,8 @@ void add_logs(Text& text, const StatisticsSnapshot& statistics) {
         text.sample({{"level", log_level_word(static_cast<LogLevel>(i))}}, statistics.log_lines[i]);
 }
 
-void add_tries(Text& text, std::string_view name, std::string_view help, const Tries& tries) {
+void add_tries(MetricsText& text, std::string_view name, std::string_view help,
+               const Tries& tries) {
     text.begin(name, "counter", help);
     text.sample({{"result", "success"}}, tries.successes);
     text.sample({{"result", "failure"}}, tries.failures);
@@ -139,7 +56,7 @@ void add_tries(Text& text, std::string_view name, std::string_view help, const T
 
 // A figure of each worker that has it; nothing at all if none has.
 template <typename Number>
-void add_figure(Text& text, const ServiceState& service, std::string_view name,
+void add_figure(MetricsText& text, const ServiceState& service, std::string_view name,
                 std::string_view type, std::string_view help,
                 std::optional<Number> ProcessFigures::*figure) {
     text.begin(name, type, help);
@@ -148,7 +65,7 @@ void add_figure(Text& text, const ServiceState& service, std::string_view name,
             text.sample({{"worker", std::to_string(i)}}, *value);
 }
 
-void add_service(Text& text, const ServiceState& service) {
+void add_service(MetricsText& text, const ServiceState& service) {
     text.begin("proxyd_workers", "gauge", "Worker processes.");
     text.sample({{"state", "serving"}}, service.workers_serving);
     text.sample({{"state", "draining"}}, service.workers_draining);
@@ -181,41 +98,12 @@ void add_service(Text& text, const ServiceState& service) {
 }  // namespace
 
 std::string prometheus_text(const StatisticsSnapshot& statistics, const ServiceState& service) {
-    Text text;
+    MetricsText text;
     add_sessions(text, statistics);
     add_timings(text, statistics);
     add_logs(text, statistics);
     add_service(text, service);
     return text.take();
-}
-
-ProcessFigures process_figures(pid_t process) {
-    ProcessFigures figures;
-    if (DIR* const descriptors = opendir(fmt::format("/proc/{}/fd", process).c_str())) {
-        uint64_t entries = 0;
-        while (readdir(descriptors) != nullptr)
-            entries++;
-        closedir(descriptors);
-        figures.open_descriptors = entries - 2;  // "." and ".."
-    }
-    const std::unique_ptr<FILE, int (*)(FILE*)> file(
-        fopen(fmt::format("/proc/{}/stat", process).c_str(), "re"), fclose);
-    std::array<char, 1024> line{};
-    if (file == nullptr || fgets(line.data(), line.size(), file.get()) == nullptr) return figures;
-    // Fields are counted from the end of the name, which may hold anything (proc(5)).
-    const std::string_view text(line.data());
-    const size_t name_end = text.rfind(')');
-    unsigned long user = 0, system = 0, pages = 0;
-    if (name_end == text.npos ||
-        sscanf(line.data() + name_end + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u "
-               "%*u %lu",
-               &user, &system, &pages) != 3)
-        return figures;
-    figures.cpu_seconds =
-        static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
-    figures.resident_bytes = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-    return figures;
 }
 
 }  // namespace proxyd

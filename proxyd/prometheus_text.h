@@ -5,24 +5,16 @@
 // calls it has filled in ServiceState. Each metric is described in docs/METRICS.md.
 #pragma once
 
+#include "base/daemon/metrics/metrics_text.h"
 #include "proxyd/statistics_area.h"
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace proxyd {
-
-// What can be read of a process in /proc, as far as that is permitted.
-struct ProcessFigures {
-    std::optional<uint64_t> open_descriptors;
-    std::optional<uint64_t> resident_bytes;
-    std::optional<double> cpu_seconds;
-};
-ProcessFigures process_figures(pid_t process);
 
 struct Tries {
     uint64_t successes = 0;
@@ -44,9 +36,6 @@ struct ServiceState {
     Time configured_at;                   // when the configuration in force was put in force
     std::vector<ProcessFigures> workers;  // those that serve, in their order
 };
-
-inline constexpr std::string_view PrometheusContentType =
-    "text/plain; version=0.0.4; charset=utf-8";
 
 std::string prometheus_text(const StatisticsSnapshot& statistics, const ServiceState& service);
 

@@ -9,9 +9,9 @@
 // A worker that dies or says nothing for a while is left out, and the answer says so.
 #pragma once
 
+#include "base/daemon/control/control_socket.h"
 #include "base/daemon/event_loop.h"
 #include "proxyd/control_merge.h"
-#include "proxyd/control_socket.h"
 
 #include <cstdint>
 #include <string>

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: MIT
 //
-// Sandbox: what a worker may still do when the first client comes. Used by the worker, after
-// privileges.h and after everything is open.
+// Sandbox: as whom a worker runs, and what it may still do when the first client comes: proxyd's
+// policy for base/daemon/confinement. Used by main, and by the worker after privileges.h and after
+// everything is open.
 #pragma once
 
+#include "base/daemon/confinement/privileges.h"
 #include "base/posix/result.h"
 
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace proxyd {
+
+// The user of that name, "" stands for the default: "proxyd", or "nobody", or whoever we are. The
+// error says what is wrong with the name.
+Result<User, std::string> find_worker_user(std::string_view name);
 
 // From now on: no file can be opened, made or run, only directories can be listed; no TCP socket
 // bound or connected; no signal sent to others (landlock(7), as far as the kernel knows it); and
@@ -19,9 +26,5 @@ namespace proxyd {
 // and waited for, and nothing else. Their numbers must never be given to anything else: when one is
 // done with, standard input, which must be /dev/null, is put in its place (dup3(2)).
 Result<void, std::string> enter_sandbox(std::span<const int> listening_sockets = {});
-
-// What this kernel knows of Landlock: the version of its interface, 0 if it has none. From 4 on TCP
-// is confined, from 6 on signals.
-int landlock_version();
 
 }  // namespace proxyd

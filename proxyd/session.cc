@@ -183,7 +183,7 @@ Session::Progress Session::look_at_hello(uint32_t epoll_events) {
     http2_stream_ = stream_of(outcome);
     if (const auto* need = std::get_if<NeedMore>(&outcome)) {
         if (need->bytes_min > services_.configuration.hello_bytes_max)
-            return refuse(Refusal::Malformed, "hello_too_large");
+            return refuse(Refusal::Malformed, "hello_bytes_max");
         return await_bytes(need->bytes_min, epoll_events);
     }
     hello_at_ = Clock::now();

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/daemon/intrusive_list.h"
 #include "base/handoff/wire_header.h"
 #include "base/posix/socket_address.h"
 #include "base/posix/unique_fd.h"
@@ -22,7 +23,6 @@
 #include "proxyd/closing_list.h"
 #include "proxyd/configuration.h"
 #include "proxyd/hello.h"
-#include "proxyd/intrusive_list.h"
 #include "proxyd/refusal.h"
 #include "proxyd/route_table.h"
 #include "proxyd/site_table.h"

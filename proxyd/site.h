@@ -14,9 +14,9 @@
 
 #include "base/daemon/directory_watch.h"
 #include "base/daemon/event_loop.h"
+#include "base/daemon/intrusive_list.h"
 #include "base/posix/byte_reader.h"
 #include "base/posix/unique_fd.h"
-#include "proxyd/intrusive_list.h"
 
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -26,7 +26,7 @@ constexpr size_t SitesNamedMax = 20;
 // Judges directories for one user; asks for each group's name once.
 class Judge {
   public:
-    explicit Judge(const WorkerUser& user) : user_(user), gid_(user.gid), groups_(user.groups) {
+    explicit Judge(const User& user) : user_(user), gid_(user.gid), groups_(user.groups) {
         if (user.is_somebody_else) return;
         gid_ = getegid();  // the workers keep what we have
         groups_.resize(static_cast<size_t>(std::max(getgroups(0, nullptr), 0)));
@@ -64,7 +64,7 @@ class Judge {
         return name = found != nullptr ? found->gr_name : std::to_string(number);
     }
 
-    const WorkerUser& user_;
+    const User& user_;
     gid_t gid_;
     std::vector<gid_t> groups_;
     std::map<gid_t, std::string> group_names_;
@@ -119,8 +119,7 @@ void warn_of_directories_in_sites(const Configuration& configuration, Judge& jud
 
 }  // namespace
 
-std::vector<std::string> warnings_of_sites(const Configuration& configuration,
-                                           const WorkerUser* user) {
+std::vector<std::string> warnings_of_sites(const Configuration& configuration, const User* user) {
     std::vector<std::string> warnings;
     std::optional<Judge> judge;
     if (user != nullptr) judge.emplace(*user);

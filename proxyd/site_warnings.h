@@ -5,8 +5,8 @@
 // error, and nothing here is looked at again.
 #pragma once
 
+#include "base/daemon/confinement/privileges.h"
 #include "proxyd/configuration.h"
-#include "proxyd/privileges.h"
 
 #include <string>
 #include <vector>
@@ -17,7 +17,6 @@ namespace proxyd {
 // that comes later. Of these and of those in `sites`: one that the workers as `user`, if that is
 // known, are likely to be kept out of. A directory in `sites` is not named beyond the first ones of
 // them, but counted.
-std::vector<std::string> warnings_of_sites(const Configuration& configuration,
-                                           const WorkerUser* user);
+std::vector<std::string> warnings_of_sites(const Configuration& configuration, const User* user);
 
 }  // namespace proxyd

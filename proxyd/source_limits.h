@@ -18,9 +18,9 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/daemon/sip_hash.h"
 #include "base/posix/result.h"
 #include "base/posix/socket_address.h"
-#include "proxyd/sip_hash.h"
 
 #include <array>
 #include <cstddef>

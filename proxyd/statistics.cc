@@ -78,15 +78,6 @@ AcceptPause accept_pause_of(Errno why) {
     return why.number == ENFILE ? AcceptPause::SystemDescriptors : AcceptPause::Memory;
 }
 
-void SharedHistogram::add(uint64_t microseconds) {
-    // Nearly all are in the first few buckets.
-    size_t bucket = 0;
-    while (bucket < BoundsUs.size() && microseconds > BoundsUs[bucket])
-        bucket++;
-    counts[bucket].add(1);
-    sum_us.add(microseconds);
-}
-
 bool SharedOutcome::is(Verdict verdict, std::string_view reason) const {
     return verdict_.load(std::memory_order_relaxed) == static_cast<uint8_t>(verdict) &&
            std::string_view(reason_.data(), reason_bytes_.load(std::memory_order_relaxed)) ==
@@ -134,10 +125,8 @@ void ProcessStatistics::add_counters_of(const ProcessStatistics& ended) {
     add_each(accept_pauses, ended.accept_pauses);
     access_lines_lost.add(ended.access_lines_lost.read());
     add_each(log_lines, ended.log_lines);
-    for (size_t i = 0; i < TimingCount; i++) {
-        add_each(timings[i].counts, ended.timings[i].counts);
-        timings[i].sum_us.add(ended.timings[i].sum_us.read());
-    }
+    for (size_t i = 0; i < TimingCount; i++)
+        timings[i].add(ended.timings[i]);
     add_each(other_outcomes, ended.other_outcomes);
     for (const SharedOutcome& shared : ended.outcomes)
         if (const auto outcome = shared.read())
@@ -150,10 +139,8 @@ void ProcessStatistics::clear() {
     clear_each(accept_pauses);
     access_lines_lost.clear();
     clear_each(log_lines);
-    for (SharedHistogram& timing : timings) {
-        clear_each(timing.counts);
-        timing.sum_us.clear();
-    }
+    for (SharedHistogram& timing : timings)
+        timing.clear();
     clear_each(other_outcomes);
     for (SharedOutcome& outcome : outcomes)
         outcome.clear();

@@ -156,10 +156,8 @@ void StatisticsSnapshot::add(const ProcessStatistics& process) {
     add_each(accept_pauses, process.accept_pauses);
     access_lines_lost += process.access_lines_lost.read();
     add_each(log_lines, process.log_lines);
-    for (size_t i = 0; i < TimingCount; i++) {
-        add_each(timings[i].counts, process.timings[i].counts);
-        timings[i].sum_us += process.timings[i].sum_us.read();
-    }
+    for (size_t i = 0; i < TimingCount; i++)
+        timings[i].add(process.timings[i]);
     const auto add_outcome = [this](Verdict verdict, std::string reason, uint64_t count) {
         if (count == 0) return;
         for (Outcome& outcome : outcomes) {

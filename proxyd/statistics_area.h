@@ -31,10 +31,6 @@ struct StatisticsSnapshot {
         std::string reason;  // of letters, digits and "_"
         uint64_t count;
     };
-    struct Histogram {
-        std::array<uint64_t, SharedHistogram::BucketCount> counts{};  // of each bucket alone
-        uint64_t sum_us = 0;
-    };
 
     uint64_t accepted = 0;
     std::array<uint64_t, SessionStateCount> in_hand{};

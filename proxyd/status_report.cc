@@ -93,6 +93,11 @@ Json status_json(const StatusReport& status, Clock::time_point now) {
                               {"problems", status.last_reload->problems}};
     for (const StatusReport::Worker& worker : status.workers)
         out["workers"].push_back(worker_json(worker));
+    out["tcpshim"] = nullptr;
+    if (status.relay)
+        out["tcpshim"] = {{"pid", status.relay->pid},
+                          {"restarts", status.relay->restarts},
+                          {"control", status.relay->control}};
     return out;
 }
 

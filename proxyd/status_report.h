@@ -44,6 +44,12 @@ struct StatusReport {
 
     static WorkerCounts counts_from(const ProcessStatistics& statistics);
 
+    struct Relay {
+        pid_t pid = 0;  // 0: it is about to be started again
+        uint64_t restarts = 0;
+        std::string_view control;  // the path of its control socket, or "none"
+    };
+
     Clock::duration uptime{};          // of the process
     Clock::duration program_uptime{};  // shorter than that after an upgrade
     uint64_t generation = 0;
@@ -51,11 +57,12 @@ struct StatusReport {
     const Configuration* configuration = nullptr;  // none: before the first one
     std::vector<SocketAddress> listeners;
     std::string_view user;  // of the workers
-    int landlock = 0;       // sandbox.h: landlock_version
+    int landlock = 0;       // landlock.h: landlock_version
     std::string_view log_level;
     const Task* last_reload = nullptr;  // none: there was none
     uint64_t restarts = 0;
     std::vector<Worker> workers;
+    std::optional<Relay> relay;  // none: no route leads to a TCP server
 };
 
 nlohmann::json status_json(const StatusReport& status, Clock::time_point now);

@@ -2,8 +2,9 @@
 #include "proxyd/supervisor.h"
 
 #include "base/daemon/exit_code.h"
+#include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
-#include "proxyd/access_log.h"
+#include "proxyd/descriptor_room.h"
 #include "proxyd/inherited_sockets.h"
 #include "proxyd/site_warnings.h"
 
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace proxyd {
@@ -109,11 +111,15 @@ void Supervisor::begin(Task task, Result<std::string, Problems> text) {
         exit_code_ = WrongUse;
         return give_next_up(unnamed);
     }
+    const bool is_user_unknown = !is_known_user(configuration->daemon.user);
     auto next = prepare_generation(++last_generation_, *std::move(text), *std::move(configuration),
                                    current_.get());
-    if (!next) return give_next_up(next.error());
+    if (!next) {
+        if (is_user_unknown) exit_code_ = WrongUse;
+        return give_next_up(next.error());
+    }
     next_ = *std::move(next);
-    if (task == Task::Start) set_log_level(next_->configuration.log_level);
+    if (task == Task::Start) set_log_level(next_->configuration.daemon.log_level);
     if (const Problems problems = control_.open_next(next_->configuration); !problems.empty())
         return give_next_up(problems);
     task_late_.start(TaskTimeMax);
@@ -139,15 +145,17 @@ void Supervisor::put_next_in_force() {
         return give_next_up({listening.error()});
     if (const auto serving = serve_metrics(); !serving) return give_next_up({serving.error()});
 
-    if (current_->configuration.metrics.text != next_->configuration.metrics.text)
-        remove_metrics_socket(current_->configuration.metrics);
-    const bool is_root_by_default = geteuid() == 0 && next_->configuration.user.empty();
+    if (current_->configuration.daemon.metrics.text != next_->configuration.daemon.metrics.text)
+        remove_metrics_socket(current_->configuration.daemon.metrics);
+    const bool is_root_by_default = geteuid() == 0 && next_->configuration.daemon.user.empty();
     const bool is_same_user = current_->user.name == next_->user.name;
     current_ = std::move(next_);
     text_to_fall_back_to_.reset();
     control_.put_next_in_force(current_->configuration);
     workers_.put_in_force(*current_);
-    set_log_level(current_->configuration.log_level);
+    if (const auto told = relay_.put_in_force(current_->relay); !told)
+        log_error("{}: tcpshim.directory: {}", current_->configuration.file, told.error());
+    set_log_level(current_->configuration.daemon.log_level);
     for (const std::string& warning : warnings())
         log_warning("{}", warning);
     if (is_root_by_default && !is_same_user) log_notice("workers run as {}", current_->user.name);
@@ -172,17 +180,20 @@ void Supervisor::on_settled() noexcept {
 }
 
 std::vector<std::string> Supervisor::warnings() {
-    return some_of(warnings_of_sites(current_->configuration, &current_->user));
+    auto warnings = warnings_of_sessions(current_->configuration, descriptor_limit());
+    std::ranges::move(some_of(warnings_of_sites(current_->configuration, &current_->user)),
+                      std::back_inserter(warnings));
+    return warnings;
 }
 
 // At the address of the next generation, if that is another one.
 Result<void, std::string> Supervisor::serve_metrics() {
-    const MetricsAddress& address = next_->configuration.metrics;
+    const MetricsAddress& address = next_->configuration.daemon.metrics;
     if (!next_->metrics_socket.is_open()) {
         if (address.text.empty()) metrics_.reset();
         return {};
     }
-    auto metrics = MetricsHttp::create(loop_, duplicate(next_->metrics_socket), *this);
+    auto metrics = MetricsHttp::create(loop_, duplicate(next_->metrics_socket), *this, "proxyd");
     if (!metrics)
         return Unexpected{fmt::format("{}: cannot serve at {}: {}", address.place, address.text,
                                       errno_text(metrics.error().number))};
@@ -205,8 +216,8 @@ void Supervisor::give_next_up(Problems problems) {
 }
 
 void Supervisor::remove_next_metrics_socket() {
-    const MetricsAddress& metrics = next_->configuration.metrics;
-    if (metrics.text != current_->configuration.metrics.text) remove_metrics_socket(metrics);
+    const MetricsAddress& metrics = next_->configuration.daemon.metrics;
+    if (metrics.text != current_->configuration.daemon.metrics.text) remove_metrics_socket(metrics);
 }
 
 void Supervisor::finish_task(const Problems& problems) {
@@ -282,6 +293,8 @@ void Supervisor::on_child() noexcept {
     int status;
     if (trial_ && waitpid(trial_->pid, &status, WNOHANG) == trial_->pid) on_trial_end(status);
     workers_.reap();
+    relay_.reap();
+    stop_when_all_have_ended();
 }
 
 void Supervisor::on_worker_message(WorkerProcess& worker, const nlohmann::json& message) {
@@ -293,7 +306,13 @@ void Supervisor::on_worker_lost(WorkerProcess& worker, const std::string& how) {
 }
 
 void Supervisor::on_no_worker_left() {
-    if (stop_requests_ > 0 || is_trial_) stop_loop();
+    if (is_trial_) stop_loop();
+    if (stop_requests_ > 0) relay_.stop();  // nobody hands clients to it any more
+    stop_when_all_have_ended();
+}
+
+void Supervisor::stop_when_all_have_ended() {
+    if (stop_requests_ > 0 && workers_.workers().empty() && !relay_.is_any_running()) stop_loop();
 }
 
 // The first time sessions in hand are finished; the second time they are given up; the third time
@@ -311,8 +330,10 @@ void Supervisor::on_stop() noexcept {
         if (current_ != nullptr) current_->addresses.clear();
     } else if (stop_requests_ == 2) {
         workers_.end_all();
+        relay_.end_now();
     } else {
         workers_.kill_all();
+        relay_.kill();
     }
 }
 
@@ -336,10 +357,11 @@ void Supervisor::on_reopen() noexcept {
 // Workers of earlier generations write to the log of the one in force.
 void Supervisor::reopen_log_of(Generation& generation) {
     const Configuration& configuration = generation.configuration;
-    Result<UniqueFd> log = open_access_log(configuration, true);
+    Result<UniqueFd> log = open_line_log(configuration.daemon.access_log, true);
     if (!log) {
-        log_error("{}: cannot open {}: {}; the old one goes on", configuration.access_log_place,
-                  configuration.access_log, errno_text(log.error().number));
+        log_error("{}: cannot open {}: {}; the old one goes on",
+                  configuration.daemon.access_log_place, configuration.daemon.access_log,
+                  errno_text(log.error().number));
         return;
     }
     generation.access_log = *std::move(log);

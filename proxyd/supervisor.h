@@ -10,10 +10,11 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/daemon/metrics/metrics_http.h"
 #include "proxyd/control_desk.h"
 #include "proxyd/generation.h"
-#include "proxyd/metrics_http.h"
 #include "proxyd/prometheus_text.h"
+#include "proxyd/relay_process.h"
 #include "proxyd/service_reports.h"
 #include "proxyd/upgrade.h"
 #include "proxyd/worker_pool.h"
@@ -94,6 +95,7 @@ class Supervisor final : public WorkerPool::Owner,
     StateToPass state_to_pass();
 
     void stop_loop() { loop_.stop(); }
+    void stop_when_all_have_ended();
     void log_summary();
 
     const std::string configuration_file_;
@@ -111,6 +113,7 @@ class Supervisor final : public WorkerPool::Owner,
     WorkerPool workers_;
     ServiceReports service_;
     std::unique_ptr<MetricsHttp> metrics_;
+    RelayProcess relay_{loop_};
     ControlDesk control_{loop_, *this};
 
     Task task_ = Task::None;

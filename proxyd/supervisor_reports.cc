@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // What the supervisor tells of itself and its workers, when it is asked and at the end.
+#include "base/daemon/confinement/landlock.h"
 #include "base/daemon/log.h"
-#include "proxyd/sandbox.h"
 #include "proxyd/supervisor.h"
 
 namespace proxyd {
@@ -46,6 +46,9 @@ StatusReport Supervisor::status_report() {
     status.configuration = &current_->configuration;
     status.user = current_->user.name;
     status.landlock = landlock_version();
+    if (!current_->relay.is_empty())
+        status.relay = {relay_.pid(), relay_.restarts(),
+                        current_->configuration.tcpshim.configuration.daemon.control};
     for (const ListeningAddress& listening : current_->addresses)
         status.listeners.push_back(listening.address);
     for (const auto& worker : workers_.workers()) {
@@ -62,7 +65,7 @@ StatusReport Supervisor::status_report() {
 }
 
 void Supervisor::log_summary() {
-    remove_metrics_socket(current_->configuration.metrics);
+    remove_metrics_socket(current_->configuration.daemon.metrics);
     const StatisticsSnapshot counted = workers_.statistics().snapshot();
     log_notice("stopped: sessions={} handed_over={} rejected={} closed={} timed_out={} wakeups={}",
                counted.accepted, counted.sessions(Verdict::HandedOver),

@@ -32,7 +32,7 @@ void Supervisor::adopt(InheritedState& inherited) {
     current_->addresses = std::move(inherited.addresses);
     current_->text = inherited.text_in_force;
     if (!is_trial_) text_to_fall_back_to_ = inherited.text_in_force;
-    MetricsAddress& metrics = current_->configuration.metrics;
+    MetricsAddress& metrics = current_->configuration.daemon.metrics;
     metrics.text = inherited.metrics_address;
     if (metrics.text.starts_with(UnixPrefix)) metrics.path = metrics.text.substr(UnixPrefix.size());
     current_->metrics_socket = std::move(inherited.metrics_socket);
@@ -43,6 +43,7 @@ void Supervisor::adopt(InheritedState& inherited) {
     workers_.set_restart_count(inherited.counts.worker_restarts);
     workers_.set_last_run_number(inherited.run_number);
     workers_.adopt(std::move(inherited.workers), current_->number);
+    if (!is_trial_) relay_.adopt(inherited.relay, std::move(inherited.leaving_relays));
     if (is_trial_)
         control_.leave_alone(inherited.control_path);
     else
@@ -124,7 +125,7 @@ StateToPass Supervisor::state_to_pass() {
         .text_in_force = current_->text,
         .addresses = current_->addresses,
         .workers = {},
-        .metrics_address = current_->configuration.metrics.text,
+        .metrics_address = current_->configuration.daemon.metrics.text,
         .metrics_socket = std::nullopt,
         .control_path = "",
         .control_socket = std::nullopt,
@@ -132,6 +133,8 @@ StateToPass Supervisor::state_to_pass() {
         .counts = {std::chrono::duration_cast<microseconds>(started_at_.time_since_epoch()).count(),
                    reloads_.successes, reloads_.failures, upgrades_.successes, upgrades_.failures,
                    workers_.restart_count()},
+        .relay = relay_.pid(),
+        .leaving_relays = relay_.leaving(),
         .generation = last_generation_,
         .run_number = workers_.last_run_number()};
     control_.pass_on(state);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/upgrade.h"
 
-#include "proxyd/configuration_values.h"
+#include "base/daemon/configuration/configuration_values.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,6 +84,8 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
                      {"upgrade_failures", state.counts.upgrade_failures},
                      {"worker_restarts", state.counts.worker_restarts}};
     out["statistics"] = state.statistics.number();
+    out["relay"] = state.relay;
+    out["leaving_relays"] = state.leaving_relays;
     out["control_streams"] = numbers_of(state.control_streams);
     out["control_clients"] = numbers_of(state.control_clients);
     out["control_idle"] = numbers_of(state.control_idle);
@@ -193,6 +195,8 @@ InheritedState state_from(const nlohmann::json& in) {
     state.control_socket = adopt_descriptor(in, "control_socket");
     state.control_streams = adopt_descriptors(in, "control_streams");
     state.control_clients = adopt_descriptors(in, "control_clients");
+    state.relay = in.value("relay", 0);
+    state.leaving_relays = in.value("leaving_relays", std::vector<pid_t>());
     state.control_idle = adopt_descriptors(in, "control_idle");
     for (const nlohmann::json& entry : in.at("listening"))
         state.addresses.push_back(listening_from(entry));

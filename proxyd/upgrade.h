@@ -63,6 +63,8 @@ struct InheritedState {
     std::vector<UniqueFd> control_idle;     // those that have not asked yet
     UniqueFd statistics;
     TaskCounts counts;
+    pid_t relay = 0;  // tcpshim, a child of main; 0: there is none
+    std::vector<pid_t> leaving_relays;
     uint64_t generation = 0;
     uint32_t run_number = 0;
 };
@@ -89,6 +91,8 @@ struct StateToPass {
     std::vector<BorrowedFd> control_idle = {};
     BorrowedFd statistics;
     TaskCounts counts = {};
+    pid_t relay = 0;
+    std::vector<pid_t> leaving_relays = {};
     uint64_t generation;
     uint32_t run_number;
 };

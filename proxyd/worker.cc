@@ -2,45 +2,26 @@
 #include "proxyd/worker.h"
 
 #include "base/daemon/log.h"
+#include "proxyd/descriptor_room.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 
 namespace proxyd {
 namespace {
 
-// Descriptors that are not for clients: logs, loop, listeners, and reading a site directory.
-constexpr size_t DescriptorsKept = 16;
 constexpr size_t SitesMax = 4096;
 constexpr auto MemoryTellingInterval = std::chrono::seconds(10);
 constexpr auto LogRetryTime = std::chrono::seconds(1);
-
-size_t descriptor_limit() {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur;
-}
-
-// How many clients there are descriptors for.
-size_t affordable_sessions() {
-    const size_t limit = descriptor_limit();
-    return limit > 2 * DescriptorsKept ? limit - DescriptorsKept - limit / 4 : 4;
-}
-
-// A limit for all workers together, divided among them.
-size_t share(size_t limit, size_t workers) {
-    return (limit + workers - 1) / workers;
-}
 
 }  // namespace
 
 Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResources resources)
     : loop_(loop),
       configuration_(configuration),
-      sessions_max_(share(configuration.sessions_max, configuration.workers)),
-      sessions_affordable_(affordable_sessions()),
+      sessions_max_(share_of_worker(configuration.sessions_max, configuration.workers)),
+      sessions_affordable_(affordable_sessions(descriptor_limit())),
       access_log_(std::move(resources.access_log)),
       statistics_(resources.statistics),
       directory_watch_(loop),
@@ -66,7 +47,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResour
                 peek_buffer_,
                 resources.run_number,
                 closing_,
-                share(configuration.pending_max, configuration.workers),
+                share_of_worker(configuration.pending_max, configuration.workers),
                 resources.source_limits,
                 resources.source_column},
       log_retry_(loop, *this),

@@ -204,7 +204,7 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
     memory_to_say_so = std::make_unique<char[]>(MemoryToSaySo);
     std::set_terminate(on_fatal_exception);
     prctl(PR_SET_NAME, "proxyd-worker", 0, 0, 0);
-    set_log_level(setup.generation.configuration.log_level);
+    set_log_level(setup.generation.configuration.daemon.log_level);
     take_log_line_counts();  // those of main
     // While its descriptor is ours still.
     ProcessStatistics& statistics = setup.statistics.keep_only(setup.statistics_slot);
@@ -220,7 +220,8 @@ void run_worker(const WorkerSetup& setup, UniqueFd channel) {
         socket.epoll = epoll_of(socket.socket);
     const Configuration& configuration = setup.generation.configuration;
     AccessLog access_log(UniqueFd::adopt(setup.generation.access_log.borrow().number()),
-                         access_log_kind(configuration), configuration.access_log_format);
+                         line_log_kind(configuration.daemon.access_log),
+                         configuration.daemon.access_log_format);
     {
         WorkerMain worker(setup, statistics, std::move(channel), std::move(access_log),
                           std::move(sockets));

@@ -8,7 +8,7 @@
 
 #include "base/daemon/event_loop.h"
 #include "base/daemon/restart_backoff.h"
-#include "proxyd/channel.h"
+#include "base/daemon/channel.h"
 #include "proxyd/generation.h"
 #include "proxyd/source_limits.h"
 #include "proxyd/statistics_area.h"

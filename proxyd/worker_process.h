@@ -12,7 +12,7 @@
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
-#include "proxyd/channel.h"
+#include "base/daemon/channel.h"
 #include "proxyd/generation.h"
 #include "proxyd/source_limits.h"
 #include "proxyd/statistics_area.h"

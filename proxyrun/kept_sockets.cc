@@ -3,30 +3,33 @@
 // Nobody else may take what has been queued when the keeper ends: so it takes the file away first,
 // then lets nothing more in (shutdown(2) for reading; a sender gets EPIPE and turns to the next
 // socket), and then passes on what is there. No client can come in between.
+//
+// A socket can't be bound a second time, and its file can't be linked once the last name is gone:
+// hence the spare name, a hard link from the start. Where that is gone, too, nobody can send to the
+// socket any more: at its next start the server gets a fresh one (libpreload sees that the name
+// doesn't lead to the old one), and who is queued in the old one is handed on to that.
 #include "proxyrun/kept_sockets.h"
 
 #include "base/handoff/instance_label.h"
 #include "base/handoff/listener_state.h"
 #include "base/handoff/receive.h"
-#include "base/handoff/send.h"
 #include "base/handoff/site_socket.h"
 #include "base/posix/directory.h"
+#include "proxyrun/left_clients.h"
+#include "proxyrun/site_lock.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 
 namespace proxyd {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-constexpr auto RoomPatience = std::chrono::seconds(10);
 
 pid_t claimant_of(BorrowedFd socket) {
     const auto state = ListenerState::of(socket);
@@ -48,15 +51,46 @@ bool has_one_queued(BorrowedFd socket) {
     return poll(&query, 1, 0) == 1 && (query.revents & POLLIN) != 0;
 }
 
-sa_family_t family_of(BorrowedFd connection) {
-    const auto address = SocketAddress::local_of(connection);
-    return address ? address->family() : static_cast<sa_family_t>(AF_UNSPEC);
+// Receives one client; false if there is none.
+bool receive_one(BorrowedFd socket, ReceivedConnection& client) {
+    while (has_one_queued(socket)) {
+        const auto outcome = receive_connection(socket, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, client);
+        if (outcome == ReceiveOutcome::Connection) return true;
+        if (outcome != ReceiveOutcome::NotOne) break;
+    }
+    return false;
 }
 
-// Whether a client of that family suits what a file of this name receives.
-bool suits(const SiteSocketName& name, sa_family_t client_family) {
-    const auto label = InstanceLabel::parse(name.instance);
-    return !label || label->suits(client_family);
+// Whether nobody is left in its queue.
+bool hand_on_from(BorrowedFd socket, uint16_t edge_port, LeftClients& clients) {
+    // After shutdown(2) it is always readable: then this alone tells.
+    int bytes_queued = 0;
+    if (!has_one_queued(socket) ||
+        (ioctl(socket.number(), FIONREAD, &bytes_queued) == 0 && bytes_queued == 0))
+        return true;
+    // Otherwise they stay: there may be somebody soon.
+    if (!clients.has_receivers(edge_port)) return false;
+    while (!clients.is_full()) {
+        ReceivedConnection client;
+        if (!receive_one(socket, client)) return true;
+        clients.add(std::move(client), edge_port);
+    }
+    return false;
+}
+
+// What proxyrun and libpreload call a socket before it has its name.
+bool is_name_of_ours(std::string_view name) {
+    if (!name.starts_with('.')) return false;
+    if (name.starts_with(".keeper-")) return true;
+    const auto parsed = SiteSocketName::parse(name.substr(1));
+    return parsed &&
+           (parsed->instance.starts_with("kept-") || parsed->instance.starts_with("spare-") ||
+            parsed->instance.starts_with("new-"));
+}
+
+std::string text_of(const SiteSocketName& name) {
+    SiteSocketName::Text text;
+    return std::string(name.format(text));
 }
 
 }  // namespace
@@ -69,7 +103,13 @@ Result<KeptSockets> KeptSockets::in(const std::string& site_directory) {
 }
 
 void KeptSockets::adopt(UniqueFd socket, uint16_t edge_port) {
-    kept_.push_back({std::move(socket), edge_port, {}, 0, true});
+    Kept kept;
+    kept.socket = std::move(socket);
+    kept.edge_port = edge_port;
+    kept.is_of_service_manager = true;
+    const BoundName name = BoundName::of(kept.socket);
+    fstatat(directory_.borrow().number(), name.text.data(), &kept.file, AT_SYMLINK_NOFOLLOW);
+    kept_.push_back(std::move(kept));
 }
 
 Result<std::vector<BorrowedFd>> KeptSockets::of_port(uint16_t edge_port) {
@@ -93,15 +133,20 @@ Result<std::vector<BorrowedFd>> KeptSockets::of_port(uint16_t edge_port) {
 Result<void> KeptSockets::make(uint16_t edge_port) {
     UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket.is_open()) return Unexpected{Errno::last()};
-    const std::string instance = fmt::format("kept-{}-{}", getpid(), made_count_++);
-    const SiteSocketName name{edge_port, instance};
+    SiteSocketName::Text text;
+    const SiteSocketName name{edge_port, unique_instance("kept", socket, text)};
     const auto bound = bind_hidden_site_socket(socket, directory_, path_prefix_, name);
     if (!bound) return bound;
-    Kept kept{std::move(socket), edge_port, {}, 0, false};
-    SiteSocketName::Text text;
-    const std::string hidden = fmt::format(".{}", name.format(text));
-    if (fstatat(directory_.borrow().number(), hidden.c_str(), &kept.file, AT_SYMLINK_NOFOLLOW) != 0)
+    Kept kept;
+    kept.edge_port = edge_port;
+    const int directory = directory_.borrow().number();
+    const std::string hidden = "." + text_of(name);
+    if (fstatat(directory, hidden.c_str(), &kept.file, AT_SYMLINK_NOFOLLOW) != 0)
         return Unexpected{Errno::last()};
+    kept.spare_name = "." + text_of({edge_port, unique_instance("spare", socket, text)});
+    if (linkat(directory, hidden.c_str(), directory, kept.spare_name.c_str(), 0) != 0)
+        kept.spare_name.clear();
+    kept.socket = std::move(socket);
     kept_.push_back(std::move(kept));
     return {};
 }
@@ -125,12 +170,17 @@ size_t KeptSockets::give_up_unbound(const std::set<ino_t>& in_use) {
     };
     const auto unbound = std::stable_partition(kept_.begin(), kept_.end(), is_in_use);
     const auto count = static_cast<size_t>(std::distance(unbound, kept_.end()));
-    for (auto kept = unbound; kept != kept_.end(); ++kept) {
-        remove_file(*kept);
-        empty(*kept, true);
-    }
-    kept_.erase(unbound, kept_.end());
+    let_go(unbound);
     return count;
+}
+
+void KeptSockets::let_go(std::vector<Kept>::iterator first) {
+    for (auto kept = first; kept != kept_.end(); ++kept) {
+        remove_file(*kept);
+        shutdown(kept->socket.borrow().number(), SHUT_RD);
+        leaving_.push_back(std::move(*kept));
+    }
+    kept_.erase(first, kept_.end());
 }
 
 std::set<ino_t> KeptSockets::inodes() const {
@@ -141,23 +191,44 @@ std::set<ino_t> KeptSockets::inodes() const {
 }
 
 void KeptSockets::withdraw() {
+    is_withdrawn_ = true;
     for (const Kept& kept : kept_) {
         if (!kept.is_of_service_manager) remove_file(kept);
     }
 }
 
-void KeptSockets::hand_on() {
+void KeptSockets::close_down() {
+    withdraw();
     for (const Kept& kept : kept_) {
-        if (!kept.is_of_service_manager) empty(kept, false);
+        if (!kept.is_of_service_manager) shutdown(kept.socket.borrow().number(), SHUT_RD);
     }
 }
 
-size_t KeptSockets::give_up() {
-    withdraw();
-    size_t lost = 0;
+void KeptSockets::hand_on(LeftClients& clients) {
+    std::erase_if(leaving_, [&](const Kept& kept) {
+        return hand_on_from(kept.socket, kept.edge_port, clients);
+    });
     for (const Kept& kept : kept_) {
-        if (!kept.is_of_service_manager) lost += empty(kept, true);
+        if (is_withdrawn_ && !kept.is_of_service_manager)
+            hand_on_from(kept.socket, kept.edge_port, clients);
     }
+}
+
+bool KeptSockets::has_left_clients() const {
+    return !leaving_.empty();
+}
+
+size_t KeptSockets::give_up() {
+    close_down();
+    let_go(std::partition(kept_.begin(), kept_.end(),
+                          [](const Kept& kept) { return kept.is_of_service_manager; }));
+    size_t lost = 0;
+    for (const Kept& kept : leaving_) {
+        ReceivedConnection client;
+        for (; receive_one(kept.socket, client); client.connection.close())
+            lost++;
+    }
+    leaving_.clear();
     kept_.clear();
     return lost;
 }
@@ -171,57 +242,122 @@ void KeptSockets::remove_file(const Kept& kept) const {
     });
 }
 
-std::vector<UniqueFd> KeptSockets::receivers(uint16_t edge_port,
-                                             std::optional<sa_family_t> client_family) const {
-    std::vector<UniqueFd> senders;
+void KeptSockets::clear_leftovers() const {
+    for_each_entry(directory_, [&](const char* name, unsigned char) {
+        if (is_name_of_ours(name) && probe_site_socket(directory_, name) == SiteSocketState::Dead)
+            unlinkat(directory_.borrow().number(), name, 0);
+    });
+}
+
+std::string KeptSockets::visible_name(const Kept& kept) {
+    const auto state = ListenerState::of(kept.socket);
+    if (!state || state->claimant == 0) return "";
+    if (kept.is_of_service_manager) return BoundName::of(kept.socket).text.data();
+    InstanceLabel::Text text;
+    return text_of({kept.edge_port, state->label.format(text)});
+}
+
+bool KeptSockets::has_name(const Kept& kept, const std::string& name) const {
+    struct stat status;
+    return fstatat(directory_.borrow().number(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is_same_file(status, kept.file);
+}
+
+bool KeptSockets::is_ours(const char* file_name) const {
+    return std::any_of(kept_.begin(), kept_.end(),
+                       [&](const Kept& kept) { return has_name(kept, file_name); });
+}
+
+std::vector<std::string> KeptSockets::look_after_names() {
+    std::vector<std::string> news;
+    if (is_withdrawn_) return news;
+    for (Kept& kept : kept_) {
+        const std::string name = visible_name(kept);
+        if (name.empty()) continue;
+        const Name before = std::exchange(kept.name, Name::InPlace);
+        if (has_name(kept, name)) {
+            keep_spare(kept, name);
+            continue;
+        }
+        const std::string path = path_prefix_ + name;
+        if (is_taken_over(kept)) {
+            kept.name = Name::TakenOver;
+            if (before != Name::TakenOver)
+                news.push_back(fmt::format(
+                    "{}: another server has taken the place, and gets the clients", path));
+        } else if (name_again(kept, name)) {
+            news.push_back(fmt::format("{}: somebody had removed it; it is there again", path));
+        } else {
+            kept.name = Name::Gone;
+            if (before == Name::InPlace)
+                news.push_back(fmt::format(
+                    "{}: somebody has removed it, so no client comes to the server before {} is "
+                    "started again",
+                    path, kept.is_of_service_manager ? "its socket unit" : "it"));
+        }
+    }
+    return news;
+}
+
+bool KeptSockets::is_taken_over(const Kept& kept) const {
+    const auto state = ListenerState::of(kept.socket);
+    bool is_taken = false;
     for_each_entry(directory_, [&](const char* file_name, unsigned char) {
         const auto name = SiteSocketName::parse(file_name);
-        if (!name || name->port != edge_port || (client_family && !suits(*name, *client_family)))
-            return;
-        const UniqueFd file = UniqueFd::adopt(
-            openat(directory_.borrow().number(), file_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-        if (!file.is_open()) return;
-        auto sender = connect_sender(file);
-        if (sender) senders.push_back(std::move(*sender));
+        if (is_taken || !state || !name || name->port != kept.edge_port) return;
+        const auto label = InstanceLabel::parse(name->instance);
+        is_taken = label && listen_to_the_same(*label, state->label) && !is_ours(file_name) &&
+                   probe_site_socket(directory_, file_name) == SiteSocketState::Alive;
     });
-    return senders;
+    return is_taken;
 }
 
-bool KeptSockets::hand_over(const ReceivedConnection& client, uint16_t edge_port) const {
-    const auto senders = receivers(edge_port, family_of(client.connection));
-    // proxyd wants the room as well, so it may take several turns to get some.
-    const auto deadline = Clock::now() + RoomPatience;
-    while (true) {
-        std::vector<pollfd> rooms;
-        for (const UniqueFd& sender : senders) {
-            const auto sent = send_connection(sender, client.connection, client.payload_view());
-            if (sent) return true;
-            if (sent.error() == Errno{EAGAIN})
-                rooms.push_back({sender.borrow().number(), POLLOUT, 0});
-        }
-        const auto left =
-            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-        if (rooms.empty() || left <= 0 ||
-            poll(rooms.data(), rooms.size(), static_cast<int>(left)) <= 0)
-            return false;
-    }
+bool KeptSockets::name_again(const Kept& kept, const std::string& name) const {
+    if (kept.spare_name.empty()) return false;
+    const int directory = directory_.borrow().number();
+    const auto link = [&] {
+        return linkat(directory, kept.spare_name.c_str(), directory, name.c_str(), 0) == 0;
+    };
+    if (link()) return true;
+    if (errno != EEXIST) return false;
+    // What a dead server has left in the place. Without the lock it could be a live one's now.
+    const SiteLock lock(directory_, Clock::duration::zero());
+    if (!lock.is_held() || probe_site_socket(directory_, name.c_str()) != SiteSocketState::Dead)
+        return false;
+    unlinkat(directory, name.c_str(), 0);
+    return link();
 }
 
-// Returns how many clients nobody took.
-size_t KeptSockets::empty(const Kept& kept, bool is_last_time) const {
-    if (is_last_time) shutdown(kept.socket.borrow().number(), SHUT_RD);
-    size_t lost = 0;
-    while (has_one_queued(kept.socket)) {
-        // There may be somebody soon.
-        if (!is_last_time && receivers(kept.edge_port, std::nullopt).empty()) break;
-        ReceivedConnection received;
-        const auto outcome =
-            receive_connection(kept.socket, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, received);
-        if (outcome == ReceiveOutcome::NotOne) continue;
-        if (outcome != ReceiveOutcome::Connection) break;
-        if (!hand_over(received, kept.edge_port)) lost++;
-    }
-    return lost;
+void KeptSockets::keep_spare(const Kept& kept, const std::string& name) const {
+    if (kept.spare_name.empty() || has_name(kept, kept.spare_name)) return;
+    const int directory = directory_.borrow().number();
+    (void)!linkat(directory, name.c_str(), directory, kept.spare_name.c_str(), 0);
+}
+
+bool KeptSockets::has_nameless() const {
+    return std::any_of(kept_.begin(), kept_.end(),
+                       [](const Kept& kept) { return kept.name != Name::InPlace; });
+}
+
+void KeptSockets::give_up_nameless(const std::set<ino_t>& in_use) {
+    let_go(std::stable_partition(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+        return kept.name == Name::InPlace || kept.is_of_service_manager ||
+               in_use.contains(inode_of(kept.socket));
+    }));
+}
+
+std::string KeptSockets::foreign_file(uint16_t edge_port,
+                                      const std::set<uint16_t>& server_ports) const {
+    std::string found;
+    for_each_entry(directory_, [&](const char* file_name, unsigned char) {
+        const auto name = SiteSocketName::parse(file_name);
+        if (!found.empty() || !name || name->port != edge_port) return;
+        const auto label = InstanceLabel::parse(name->instance);
+        if (label && server_ports.contains(label->address.port()) && !is_ours(file_name) &&
+            probe_site_socket(directory_, file_name) == SiteSocketState::Alive)
+            found = file_name;
+    });
+    return found;
 }
 
 }  // namespace proxyd

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "proxyrun/launch.h"
 
+#include "base/handoff/dns_name.h"
+#include "proxyrun/advice.h"
+#include "proxyrun/running_proxyd.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,12 +15,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <vector>
 
 namespace proxyd {
 namespace {
 
 constexpr const char* SitesDirectory = "/run/proxyd/sites";
+
+// Rather than a path.
+bool is_site_name(const std::string& site) {
+    return site.find('/') == site.npos && site != "." && site != "..";
+}
 
 // The path without links, "." and ".."; "" if there is nothing.
 std::string canonical(const std::string& path) {
@@ -26,87 +32,91 @@ std::string canonical(const std::string& path) {
     return realpath(path.c_str(), resolved) != nullptr ? resolved : "";
 }
 
-std::string user_name(uid_t user) {
-    const passwd* const entry = getpwuid(user);
-    return entry != nullptr ? entry->pw_name : std::to_string(user);
-}
-
-std::string group_name(gid_t group) {
-    const struct group* const entry = getgrgid(group);
-    return entry != nullptr ? entry->gr_name : std::to_string(group);
-}
-
-std::vector<gid_t> own_groups() {
-    std::vector<gid_t> groups(static_cast<size_t>(std::max(getgroups(0, nullptr), 0)));
-    groups.resize(static_cast<size_t>(
-        std::max(getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
-    groups.push_back(getegid());
-    return groups;
-}
-
-std::vector<gid_t> groups_of(const passwd& user) {
-    int count = 256;
-    std::vector<gid_t> groups(static_cast<size_t>(count));
-    getgrouplist(user.pw_name, user.pw_gid, groups.data(), &count);
-    groups.resize(static_cast<size_t>(std::clamp(count, 0, 256)));
-    return groups;
-}
-
-bool contains(const std::vector<gid_t>& groups, gid_t group) {
-    return std::find(groups.begin(), groups.end(), group) != groups.end();
+bool is_directory(const std::string& path) {
+    struct stat status;
+    return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 std::string permission_problem(const std::string& path, const struct stat& status, int reason) {
-    const std::string us = user_name(geteuid());
+    const std::string us = name_of_user(geteuid());
+    const std::string what =
+        fmt::format("{}: {} can't put a socket there ({})", path, us, strerror(reason));
+    const std::string word = shell_word(path);
+    if (reason != EACCES) return what;
     if (status.st_uid == geteuid())
-        return fmt::format(
-            "{0}: {1} can't put a socket there ({2}), though the directory is {1}'s: chmod u+rwx "
-            "{0}",
-            path, us, strerror(reason));
+        return fmt::format("{}, though the directory is {}'s: chmod u+rwx {}", what, us, word);
+    const std::string owner = name_of_user(status.st_uid);
     return fmt::format(
-        "{0}: {1} can't put a socket there ({2}): the directory is {3}'s; start the server as that "
-        "user (sudo -u {3} proxyrun ...), or give the directory to this one (chown {1} {0})",
-        path, us, strerror(reason), user_name(status.st_uid));
+        "{}: the directory is {}'s; start the server as that user (sudo -u {} {} ...), or give the "
+        "directory to this one (as root: chown {} {})",
+        what, owner, owner, typed_proxyrun(), us, word);
+}
+
+// The command that makes the site directory: proxyctl's, as long as it makes directories of such
+// names and is there.
+std::string how_to_make(const std::string& path, const std::string& control_socket) {
+    const size_t slash = path.rfind('/');
+    const std::string name = path.substr(slash + 1);
+    const bool is_default = path.substr(0, slash) == SitesDirectory;
+    const std::string sites =
+        is_default ? SitesDirectory : canonical(slash == 0 ? "/" : path.substr(0, slash));
+    const std::string proxyctl = typed_proxyctl();
+    const bool is_name = DnsName::parse(name.starts_with("*.") ? name.substr(2) : name).has_value();
+    if (sites.empty() || !is_name || proxyctl.empty())
+        return fmt::format("mkdir -p {}", shell_word(path));
+    const bool may_make = faccessat(AT_FDCWD, sites.c_str(), W_OK | X_OK, AT_EACCESS) == 0;
+    std::string command =
+        fmt::format("{}{}{} site add {} --owner {}", may_make ? "" : as_root(),
+                    is_directory(sites) ? "" : fmt::format("mkdir -p {} && ", sites), proxyctl,
+                    shell_word(name), shell_word(name_of_user(geteuid())));
+    if (!is_default) command += " --sites " + shell_word(sites);
+    if (control_socket != DefaultControlSocket)
+        command += " --control " + shell_word(canonical(control_socket).empty()
+                                                  ? control_socket
+                                                  : canonical(control_socket));
+    return command;
+}
+
+// `site` as it was given.
+std::string absence_problem(const std::string& site, const std::string& path,
+                            const std::string& control_socket) {
+    const std::string without_slash = site.substr(0, site.find_last_not_of('/') + 1);
+    if (without_slash.size() < site.size() && is_site_name(without_slash))
+        return fmt::format(
+            "{}: with a slash it is a path, and there is no such directory here; the site of that "
+            "name is --site {}",
+            site, shell_word(without_slash));
+    const std::string here =
+        is_site_name(site) && is_directory(site)
+            ? fmt::format("; the directory here is --site ./{}", shell_word(site))
+            : "";
+    const std::string command = how_to_make(path, control_socket);
+    const bool has_owner = geteuid() == 0 && command.find(" --owner ") != command.npos;
+    return fmt::format("{}: there is no such site directory: make it ({}){}{}", path, command,
+                       has_owner ? "; --owner is who will start the server" : "", here);
 }
 
 }  // namespace
 
-Result<std::string, std::string> usable_site(const std::string& site) {
-    const bool is_name = site.find('/') == site.npos;
-    const std::string path = is_name ? fmt::format("{}/{}", SitesDirectory, site) : site;
+Result<std::string, std::string> usable_site(const std::string& site,
+                                             const std::string& control_socket) {
+    std::string path = is_site_name(site) ? fmt::format("{}/{}", SitesDirectory, site) : site;
+    path.resize(std::max<size_t>(path.find_last_not_of('/') + 1, 1));
     struct stat status;
     if (stat(path.c_str(), &status) != 0) {
-        if (errno == ENOENT)
-            return Unexpected{
-                fmt::format("{0}: there is no such site directory: make it (mkdir -p {0})", path)};
-        return Unexpected{fmt::format("{}: {}", path, strerror(errno))};
+        if (errno == ENOENT) return Unexpected{absence_problem(site, path, control_socket)};
+        const int reason = errno;
+        return Unexpected{fmt::format(
+            "{}: {}{}", path, strerror(reason),
+            reason == EACCES ? fmt::format(": a directory above keeps {} out (namei -l {})",
+                                           name_of_user(geteuid()), shell_word(path))
+                             : "")};
     }
     if (!S_ISDIR(status.st_mode)) return Unexpected{path + " is no directory"};
     // As bind(2) in the server will be asked: access(2) would ask for the real user.
     if (faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) != 0)
         return Unexpected{permission_problem(path, status, errno)};
     return canonical(path);
-}
-
-std::string group_warning(const std::string& site_directory, const std::string& workers_user) {
-    struct stat status;
-    if (stat(site_directory.c_str(), &status) != 0) return "";
-    const bool gets_group =
-        geteuid() == 0 || (status.st_mode & S_ISGID) != 0 || contains(own_groups(), status.st_gid);
-    if (!gets_group)
-        return fmt::format(
-            "{0}: this user is not in the directory's group, so proxyd may not be able to send to "
-            "the socket: give the directory the set-group-ID bit (chmod g+s {0})",
-            site_directory);
-    const passwd* const workers = workers_user.empty() ? nullptr : getpwnam(workers_user.c_str());
-    if (workers == nullptr || workers->pw_uid == 0 || workers->pw_uid == geteuid() ||
-        contains(groups_of(*workers), status.st_gid))
-        return "";
-    return fmt::format(
-        "{0}: proxyd's workers run as {1}, who is not in the directory's group {2}, so they can't "
-        "send to the socket: give the directory to a group of theirs (chgrp {3} {0}; chmod g+s "
-        "{0})",
-        site_directory, workers_user, group_name(status.st_gid), group_name(workers->pw_gid));
 }
 
 Result<std::string, std::string> find_library() {

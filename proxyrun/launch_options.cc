@@ -23,7 +23,8 @@ constexpr std::array<Option, 9> Options = {{
     {"takeover", "", "take the place of a server that has the port already"},
     {"trace", "", "libpreload writes each of its decisions to standard error"},
     {"control", "SOCKET", "where to ask a running proxyd (default: /run/proxyd/control.sock)"},
-    {"check", "PROGRAM", "say whether PROGRAM can be started like this, and if not, why"},
+    {"check", "",
+     "say whether COMMAND can be started like this, and if not, why; start nothing"},
     {"help", "", "print this help, and end"},
     {"version", "", "print the version, and end"},
 }};
@@ -31,7 +32,7 @@ constexpr std::array<Option, 9> Options = {{
 constexpr Command ProxyrunCommand = {
     "proxyrun",
     "--site DIR|NAME [--port EDGE[=SERVER]]... [--keep] [--takeover] [--trace] -- COMMAND...\n"
-    "       proxyrun --check PROGRAM",
+    "       proxyrun --check [--site DIR|NAME] -- COMMAND...",
     "Starts COMMAND, an unmodified server, so that it takes its clients from proxyd instead of "
     "opening\na port: where it binds port SERVER, it gets those who connect to proxyd's port EDGE.",
     Options};
@@ -52,11 +53,10 @@ std::string problem_with(const LaunchOptions& options) {
                                    options.ports[i], pair->server);
         }
     }
-    if (options.action == LaunchOptions::Action::Check && options.command.size() > 1)
-        return fmt::format("--check takes one program, and here is {}", options.command[1]);
-    if (options.action != LaunchOptions::Action::Run) return "";
-    if (options.site.empty()) return "--site is missing";
-    if (options.command.empty()) return "the command to start is missing";
+    const bool is_check = options.action == LaunchOptions::Action::Check;
+    if (options.site.empty() && !is_check) return "--site is missing";
+    if (options.command.empty())
+        return is_check ? "the program to check is missing" : "the command to start is missing";
     return "";
 }
 
@@ -81,10 +81,7 @@ Result<LaunchOptions, std::string> LaunchOptions::parse(int count, char** argume
     options.takes_over = line->has("takeover");
     options.traces = line->has("trace");
     options.command = line->positional;
-    if (line->has("check")) {
-        options.action = Action::Check;
-        options.command.insert(options.command.begin(), std::string(line->last("check", "")));
-    }
+    if (line->has("check")) options.action = Action::Check;
     const std::string problem = sites > 1 ? "--site is given twice" : problem_with(options);
     if (!problem.empty()) return Unexpected{problem + ", see proxyrun --help"};
     return options;

@@ -12,13 +12,13 @@ namespace proxyd {
 
 struct LaunchOptions {
     enum class Action { Run, Check, Help, Version } action = Action::Run;
-    std::string site;                // DIR or NAME, as given
+    std::string site;                // DIR or NAME, as given; Check can do without
     std::vector<std::string> ports;  // EDGE[=SERVER], valid
     bool keeps = false;
     bool takes_over = false;
     bool traces = false;
-    std::string control;               // of proxyd, a path
-    std::vector<std::string> command;  // of --check, the program alone
+    std::string control;  // of proxyd, a path
+    std::vector<std::string> command;
 
     // The error is one line for the user, without the program's name.
     static Result<LaunchOptions, std::string> parse(int count, char** arguments);

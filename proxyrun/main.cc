@@ -3,9 +3,11 @@
 // proxyrun: puts libpreload.so and its variables into the environment of an unmodified server, and
 // becomes that server; or stays as its supervisor, and the keeper of its sockets.
 #include "base/daemon/event_loop.h"
+#include "proxyrun/group_warning.h"
 #include "proxyrun/kept_sockets.h"
 #include "proxyrun/launch.h"
 #include "proxyrun/launch_options.h"
+#include "proxyrun/live_neighbour.h"
 #include "proxyrun/port_hint.h"
 #include "proxyrun/program_check.h"
 #include "proxyrun/running_proxyd.h"
@@ -34,6 +36,10 @@ enum ExitCode { Fine = 0, SystemRefused = 1, Usage = 2, NotExecutable = 126, Not
 int complain(ExitCode code, const std::string& text) {
     fmt::print(stderr, "proxyrun: {}\n", text);
     return code;
+}
+
+void say(std::string_view kind, const std::string& text) {
+    if (!text.empty()) fmt::print(stderr, "proxyrun: {}: {}\n", kind, text);
 }
 
 ExitCode exit_code_of(ProgramVerdict::Kind kind) {
@@ -121,22 +127,37 @@ int become_server(const ServerCommand& command, const std::string& site,
                     fmt::format("{}: {}", command.program, strerror(errno)));
 }
 
+void warn_of_site(const LaunchOptions& options, const std::string& site,
+                  const RunningProxyd& proxyd) {
+    say("warning", group_warning(site, proxyd.user));
+    say("warning", proxyd.edge_warning(site, options.ports));
+}
+
 int run(const LaunchOptions& options, const std::string& program) {
-    const auto site = usable_site(options.site);
+    const auto site = usable_site(options.site, options.control);
     if (!site) return complain(ExitCode::SystemRefused, site.error());
     const auto library = find_library();
     if (!library) return complain(ExitCode::SystemRefused, library.error());
     auto sockets = adopt_service_sockets(*site);
     if (!sockets) return complain(ExitCode::SystemRefused, sockets.error());
     const RunningProxyd proxyd = RunningProxyd::ask(options.control);
-    if (const std::string warning = group_warning(*site, proxyd.user); !warning.empty())
-        fmt::print(stderr, "proxyrun: warning: {}\n", warning);
-
+    warn_of_site(options, *site, proxyd);
     const std::vector<std::string> ports = ports_of(options, proxyd, *site, *sockets);
+    // A supervisor knows whether bind has failed.
+    if (!options.takes_over && !options.keeps) say("note", live_neighbour_note(*site, ports));
     set_environment(options, *site, *library, ports);
     const ServerCommand command{program, options.command};
     return options.keeps ? stay_as_keeper(command, *site, ports, std::move(*sockets))
                          : become_server(command, *site, ports, std::move(*sockets));
+}
+
+// The program is fine; whether the site is, if there is one.
+int check_site(const LaunchOptions& options) {
+    if (options.site.empty()) return ExitCode::Fine;
+    const auto site = usable_site(options.site, options.control);
+    if (!site) return complain(ExitCode::SystemRefused, site.error());
+    warn_of_site(options, *site, RunningProxyd::ask(options.control));
+    return ExitCode::Fine;
 }
 
 int check_or_run(const LaunchOptions& options) {
@@ -149,7 +170,7 @@ int check_or_run(const LaunchOptions& options) {
     if (options.action == LaunchOptions::Action::Run) return run(options, *program);
     fmt::print("{}\n", verdict.text);
     if (!verdict.note.empty()) fmt::print("note: {}\n", verdict.note);
-    return ExitCode::Fine;
+    return check_site(options);
 }
 
 int start(int count, char** arguments) {

@@ -63,9 +63,10 @@ bool ask_for_listeners(BorrowedFd netlink, uint8_t family) {
     return send(netlink.number(), &request, sizeof(request), 0) == sizeof(request);
 }
 
-// Ports of those listeners whose inodes are given; false at the end of the answer.
-bool read_listeners(BorrowedFd netlink, const std::set<std::string>& inodes,
-                    std::set<uint16_t>& ports) {
+// Ports of those listeners whose inodes, of that process, are given; false at the end of the
+// answer.
+bool read_listeners(BorrowedFd netlink, pid_t process, const std::set<std::string>& inodes,
+                    std::map<uint16_t, pid_t>& ports) {
     alignas(nlmsghdr) std::array<char, 32768> answer;
     const ssize_t size = recv(netlink.number(), answer.data(), answer.size(), 0);
     if (size <= 0) return false;
@@ -75,18 +76,19 @@ bool read_listeners(BorrowedFd netlink, const std::set<std::string>& inodes,
         if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY) return false;
         const auto* const found = reinterpret_cast<const inet_diag_msg*>(message + 1);
         if (inodes.contains(std::to_string(found->idiag_inode)))
-            ports.insert(ntohs(found->id.idiag_sport));
+            ports.emplace(ntohs(found->id.idiag_sport), process);
     }
     return true;
 }
 
-void find_listening(const std::set<std::string>& inodes, std::set<uint16_t>& ports) {
+void find_listening(pid_t process, const std::set<std::string>& inodes,
+                    std::map<uint16_t, pid_t>& ports) {
     const UniqueFd netlink =
         UniqueFd::adopt(socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
     if (!netlink.is_open()) return;
     for (const uint8_t family : {uint8_t{AF_INET}, uint8_t{AF_INET6}}) {
         if (!ask_for_listeners(netlink, family)) return;
-        while (read_listeners(netlink, inodes, ports)) {
+        while (read_listeners(netlink, process, inodes, ports)) {
         }
     }
 }
@@ -111,7 +113,7 @@ OpenPorts OpenPorts::of(const std::vector<pid_t>& processes, const std::string& 
     for (const pid_t process : processes) {
         const std::set<std::string> inodes = sockets_of(process);
         if (inodes.empty()) continue;
-        find_listening(inodes, open.listening);
+        find_listening(process, inodes, open.listening);
         open.has_site_socket =
             open.has_site_socket || has_bound_in(process, site_directory, inodes);
     }

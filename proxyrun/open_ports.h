@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@
 namespace proxyd {
 
 struct OpenPorts {
-    std::set<uint16_t> listening;  // on TCP, of either family
+    // On TCP, of either family, and one of the processes that do.
+    std::map<uint16_t, pid_t> listening;
     bool has_site_socket = false;  // bound in the site directory
 
     static OpenPorts of(const std::vector<pid_t>& processes, const std::string& site_directory);

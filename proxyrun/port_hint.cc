@@ -3,7 +3,9 @@
 
 #include "base/handoff/port_pair.h"
 #include "base/posix/unique_fd.h"
+#include "proxyrun/advice.h"
 #include "proxyrun/open_ports.h"
+#include "proxyrun/program_check.h"
 #include "proxyrun/server_process.h"
 
 #include <fmt/format.h>
@@ -12,6 +14,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 namespace proxyd {
 namespace {
@@ -41,18 +45,51 @@ void watch(pid_t server, const std::string& site_directory, const std::vector<st
     }
 }
 
+// With the library in it, the process would have a site socket there.
+std::string lost_library_hint(uint16_t port, pid_t process) {
+    const std::string what =
+        fmt::format("the server has opened port {} itself, without the library: ", port);
+    std::error_code error;
+    const std::string program =
+        std::filesystem::read_symlink(fmt::format("/proc/{}/exe", process), error).string();
+    const ProgramVerdict verdict = check_program(program);
+    if (verdict.kind == ProgramVerdict::Kind::CannotWork) return what + verdict.text;
+    return what +
+           "something between proxyrun and the server has taken the environment away (env -i, "
+           "sudo...): put proxyrun behind that, right before the server's own command";
+}
+
 }  // namespace
 
-std::string port_hint(const std::set<uint16_t>& listening, const std::vector<std::string>& pairs) {
-    std::vector<uint16_t> wanted;
+std::string port_hint(const std::map<uint16_t, pid_t>& listening,
+                      const std::vector<std::string>& pairs) {
+    std::vector<PortPair> wanted;
     for (const std::string& text : pairs) {
-        if (const auto pair = PortPair::parse(text)) wanted.push_back(pair->server);
+        if (const auto pair = PortPair::parse(text)) wanted.push_back(*pair);
     }
-    const uint16_t edge = pairs.empty() ? 443 : PortPair::parse(pairs.front())->edge;
+    std::set<uint16_t> edges;
+    std::vector<uint16_t> servers;
+    for (const PortPair& pair : wanted) {
+        if (const auto open = listening.find(pair.server); open != listening.end())
+            return lost_library_hint(open->first, open->second);
+        servers.push_back(pair.server);
+        edges.insert(pair.edge);
+    }
+    for (const PortPair& pair : wanted) {
+        if (listening.contains(pair.edge))
+            return fmt::format(
+                "the server listens on port {0} itself, where proxyd's clients don't come, and not "
+                "on {1}: proxyd's port is the first one of --port, so start it with --port {1}={0}",
+                pair.edge, pair.server);
+    }
+    if (edges.empty()) edges.insert(443);
+    std::vector<uint16_t> others;
+    for (const auto& [port, process] : listening)
+        others.push_back(port);
     return fmt::format(
         "the server listens on port {} itself, where proxyd's clients don't come, and on none of "
-        "{}: start it with --port {}={}",
-        fmt::join(listening, " and "), fmt::join(wanted, ", "), edge, *listening.begin());
+        "{}: start it with {}",
+        fmt::join(others, " and "), fmt::join(servers, ", "), port_advice(edges, others.front()));
 }
 
 void watch_for_port_hint(const std::string& site_directory, const std::vector<std::string>& pairs) {

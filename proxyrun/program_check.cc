@@ -2,6 +2,7 @@
 #include "proxyrun/program_check.h"
 
 #include "base/posix/unique_fd.h"
+#include "proxyrun/advice.h"
 #include "proxyrun/elf_file.h"
 #include "proxyrun/program_notes.h"
 
@@ -62,21 +63,35 @@ std::string script_interpreter(BorrowedFd file) {
 // Programs that start the server in an environment of its own, or have somebody else start it: the
 // library would be lost on the way, and the server open its port to the network.
 std::string go_between_problem(const std::string& path) {
-    constexpr std::array<std::string_view, 5> ForOtherUsers = {"sudo", "su", "doas", "pkexec",
-                                                               "runuser"};
+    struct ForOtherUsers {
+        std::string_view name, takes, how;
+    };
+    // Started by root, su and runuser leave the environment; the site's directory is still to be
+    // judged for the user who puts the socket there.
+    constexpr std::array<ForOtherUsers, 5> Known = {{
+        {"sudo", "takes", "sudo -u USER {} ... -- COMMAND"},
+        {"doas", "takes", "doas -u USER {} ... -- COMMAND"},
+        {"pkexec", "takes", "pkexec --user USER {} ... -- COMMAND"},
+        {"runuser", "may take", "runuser -u USER -- {} ... -- COMMAND"},
+        {"su", "may take", "su USER -s /bin/sh -c '{} ... -- COMMAND'"},
+    }};
     constexpr std::array<std::string_view, 4> ForServices = {"systemctl", "service", "systemd-run",
                                                              "start-stop-daemon"};
     const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
-    if (std::ranges::find(ForOtherUsers, name) != ForOtherUsers.end())
-        return fmt::format(
-            "{0} takes the environment away that the library needs: put it first ({0} proxyrun "
-            "...)",
-            name);
+    const auto* const found = std::ranges::find(Known, name, &ForOtherUsers::name);
+    if (found != Known.end())
+        return fmt::format("{} {} the environment away that the library needs: put it first, {}",
+                           name, found->takes,
+                           fmt::format(fmt::runtime(found->how), typed_proxyrun()));
     if (std::ranges::find(ForServices, name) != ForServices.end())
         return fmt::format(
             "{} starts a service in an environment of its own: put proxyrun before the server's "
-            "own "
-            "command",
+            "own command",
+            name);
+    if (name == "docker" || name == "podman")
+        return fmt::format(
+            "{} has the server started in a container, which needs the site's directory, "
+            "libpreload.so and its variables: see libpreload(7)",
             name);
     return "";
 }

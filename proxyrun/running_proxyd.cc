@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "proxyrun/running_proxyd.h"
 
-#include "base/daemon/control_client.h"
+#include "base/daemon/control/control_client.h"
+#include "base/handoff/port_pair.h"
+#include "proxyrun/advice.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <charconv>
 #include <optional>
-#include <set>
 
 namespace proxyd {
 namespace {
@@ -56,11 +60,35 @@ RunningProxyd RunningProxyd::from(const Json& status) {
 }
 
 std::vector<uint16_t> RunningProxyd::edge_ports_of(const std::string& site_directory) const {
-    std::set<uint16_t> ports{443, 80};
+    std::set<uint16_t> ports = ports_of_listeners(site_directory);
+    ports.insert({443, 80});
+    return {ports.begin(), ports.end()};
+}
+
+std::set<uint16_t> RunningProxyd::ports_of_listeners(const std::string& site_directory) const {
+    std::set<uint16_t> ports;
     for (const Listener& listener : listeners) {
         if (listener.site.empty() || listener.site == site_directory) ports.insert(listener.port);
     }
-    return {ports.begin(), ports.end()};
+    return ports;
+}
+
+std::string RunningProxyd::edge_warning(const std::string& site_directory,
+                                        const std::vector<std::string>& pairs) const {
+    const std::set<uint16_t> ports = ports_of_listeners(site_directory);
+    if (ports.empty()) return "";
+    for (const std::string& text : pairs) {
+        const auto pair = PortPair::parse(text);
+        if (!pair || ports.contains(pair->edge)) continue;
+        const bool is_turned = ports.contains(pair->server);
+        const uint16_t server = is_turned ? pair->edge : pair->server;
+        return fmt::format(
+            "--port {}: proxyd doesn't listen on port {} for this site, but on {}: for a server "
+            "that binds {} it is {}",
+            text, pair->edge, fmt::join(ports, " and "), server,
+            port_advice(is_turned ? std::set{pair->server} : ports, server));
+    }
+    return "";
 }
 
 }  // namespace proxyd

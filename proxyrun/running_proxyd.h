@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,14 @@ struct RunningProxyd {
 
     // Where clients of the site may come in, in ascending order; 443 and 80 always.
     std::vector<uint16_t> edge_ports_of(const std::string& site_directory) const;
+
+    // Why nobody may come by one of these EDGE[=SERVER], and what was probably meant; "" if nothing
+    // is known against them. One line for the user.
+    std::string edge_warning(const std::string& site_directory,
+                             const std::vector<std::string>& pairs) const;
+
+  private:
+    std::set<uint16_t> ports_of_listeners(const std::string& site_directory) const;
 };
 
 }  // namespace proxyd

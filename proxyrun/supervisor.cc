@@ -2,8 +2,11 @@
 #include "proxyrun/supervisor.h"
 
 #include "base/daemon/service_manager.h"
+#include "base/handoff/port_pair.h"
 #include "proxyrun/open_ports.h"
 #include "proxyrun/port_hint.h"
+#include "proxyrun/site_holder.h"
+#include "proxyrun/site_lock.h"
 
 #include <errno.h>
 #include <fmt/format.h>
@@ -29,6 +32,12 @@ constexpr unsigned HintLooksMax = 240;  // two minutes, for a server that takes 
 constexpr Clock::duration StopInterval = 200ms;
 // After SIGQUIT, for a server that means to end.
 constexpr unsigned QuitLooksMax = 50;
+// A server that takes longer to end may be waiting for its clients, or may not have heard.
+constexpr unsigned StopLooksBeforeWord = 25;
+constexpr Clock::duration NamesInterval = 1s;
+constexpr Clock::duration LockPatience = 2s;
+// For those whom a server leaves behind, all together.
+constexpr Clock::duration EndPatience = 10s;
 
 // What a server may take a meaning from. SIGTSTP and SIGCONT are not passed on: who stops proxyrun
 // in a terminal stops the server as well.
@@ -39,6 +48,8 @@ void add_passed_on(sigset_t& set) {
     for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
         sigaddset(&set, number);
 }
+
+constexpr const char LostText[] = "clients that were queued for the server, and are lost: {}";
 
 template <typename... Arguments>
 void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
@@ -79,15 +90,16 @@ Supervisor::Supervisor(EventLoop& loop, KeptSockets& sockets, SupervisorSetup se
       restart_timer_(loop, *this),
       unbound_timer_(loop, *this),
       hint_timer_(loop, *this),
-      stop_timer_(loop, *this) {}
+      stop_timer_(loop, *this),
+      names_timer_(loop, *this),
+      end_timer_(loop, *this),
+      left_clients_(loop, sockets.directory(), *this),
+      directory_watch_(loop),
+      directory_changes_(directory_watch_,
+                         [this](std::string_view name) { on_directory_change(name); }) {}
 
 int Supervisor::run() {
-    auto keeper = Keeper::create(loop_, sockets_, *this);
-    if (!keeper) {
-        say("{}", keeper.error());
-        return 1;
-    }
-    keeper_ = std::move(*keeper);
+    if (!make_keeper()) return 1;
     setenv("PROXYD_KEEPER", keeper_->path().c_str(), 1);
     // Servers that go into the background become our children again.
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -95,12 +107,26 @@ int Supervisor::run() {
         say("signalfd: {}", strerror(errno));
         return 1;
     }
+    // Without inotify, names are looked after at each start of the server only.
+    (void)directory_changes_.start(sockets_.directory());
     start();
-    if (state_ != State::Ended) loop_.run();
-    keeper_.reset();
-    if (const size_t lost = sockets_.give_up(); lost > 0)
-        say("clients that were queued for the server, and are lost: {}", lost);
+    if (!is_finished_) loop_.run();
+    left_clients_.give_up();
+    if (const size_t lost = left_clients_.take_lost() + sockets_.give_up(); lost > 0)
+        say(LostText, lost);
     return exit_code_;
+}
+
+bool Supervisor::make_keeper() {
+    const SiteLock lock(sockets_.directory(), LockPatience);
+    if (lock.is_held()) sockets_.clear_leftovers();
+    auto keeper = Keeper::create(loop_, sockets_, *this);
+    if (!keeper) {
+        say("{}", keeper.error());
+        return false;
+    }
+    keeper_ = std::move(*keeper);
+    return true;
 }
 
 bool Supervisor::watch_signals() {
@@ -116,6 +142,7 @@ bool Supervisor::watch_signals() {
 }
 
 void Supervisor::start() {
+    keeper_->look_after_name();
     sockets_.begin_run();
     started_at_ = Clock::now();
     const auto server = start_server(setup_.command, mask_before_);
@@ -131,8 +158,19 @@ void Supervisor::start() {
     if (!has_ever_bound_) hint_timer_.start(HintInterval);
 }
 
-void Supervisor::on_server_bound() noexcept {
+void Supervisor::on_bind_begins() noexcept {
+    look_after_names();
+}
+
+void Supervisor::on_bind_ended(uint16_t edge_port, int error_number) noexcept {
+    if (error_number == EADDRINUSE) tell_whose_place_it_is(edge_port);
+    look_after_names();
+    if (sockets_.has_nameless()) {
+        sockets_.give_up_nameless(in_use());
+        sockets_.hand_on(left_clients_);
+    }
     if (!sockets_.has_bound()) return;
+    told_of_.clear();
     unbound_timer_.start(UnboundTime);
     if (has_ever_bound_) return;
     has_ever_bound_ = true;
@@ -141,9 +179,53 @@ void Supervisor::on_server_bound() noexcept {
 }
 
 void Supervisor::on_unbound_time() noexcept {
-    const auto in_use = open_among(sockets_.inodes(), descendants_of(getpid()));
-    if (const size_t count = sockets_.give_up_unbound(in_use); count > 0)
+    if (const size_t count = sockets_.give_up_unbound(in_use()); count > 0)
         say("the server doesn't bind {} of the ports any more that it had before", count);
+    on_names_time();
+}
+
+std::set<ino_t> Supervisor::in_use() const {
+    return open_among(sockets_.inodes(), descendants_of(getpid()));
+}
+
+// Nobody else would: bind(2) has one word for it, and few servers have more.
+void Supervisor::tell_whose_place_it_is(uint16_t edge_port) {
+    std::set<uint16_t> server_ports;
+    for (const std::string& text : setup_.port_pairs) {
+        const auto pair = PortPair::parse(text);
+        if (pair && pair->edge == edge_port) server_ports.insert(pair->server);
+    }
+    const std::string file_name = sockets_.foreign_file(edge_port, server_ports);
+    if (file_name.empty() || !told_of_.insert(file_name).second) return;
+    const std::string holder = holder_of(sockets_.directory(), file_name);
+    say("{}{} is another live server's{}, so this one can't bind its port: end that one, or start "
+        "this one with --takeover, or let it bind another port (--port {}=OTHER)",
+        sockets_.path_prefix(), file_name, holder.empty() ? "" : ", " + holder, edge_port);
+}
+
+void Supervisor::on_directory_change(std::string_view name) noexcept {
+    if (keeper_ == nullptr) return;  // they leave
+    keeper_->look_after_name();
+    if (!name.starts_with('.')) look_after_names();
+}
+
+void Supervisor::look_after_names() {
+    for (const std::string& line : sockets_.look_after_names())
+        say("{}", line);
+    if (sockets_.has_nameless() && !names_timer_.is_active()) names_timer_.start(NamesInterval);
+}
+
+// Whoever has taken the place over may be gone; and other receivers may be there again.
+void Supervisor::on_names_time() noexcept {
+    look_after_names();
+    sockets_.hand_on(left_clients_);
+    if (sockets_.has_nameless() || sockets_.has_left_clients()) names_timer_.start(NamesInterval);
+}
+
+void Supervisor::on_clients_settled() noexcept {
+    if (state_ == State::Ending) return try_to_end();
+    if (const size_t lost = left_clients_.take_lost(); lost > 0) say(LostText, lost);
+    sockets_.hand_on(left_clients_);
 }
 
 void Supervisor::on_hint_time() noexcept {
@@ -167,6 +249,8 @@ void Supervisor::on_signal() noexcept {
 }
 
 void Supervisor::take_signal(int number, bool is_from_terminal) {
+    const bool says_to_end = number == SIGTERM || number == SIGINT || number == SIGQUIT;
+    if (state_ == State::Ending) return says_to_end ? finish() : void();
     // A server that has gone into the background has left the terminal.
     const bool has_server_got_it = is_from_terminal && getpgid(server_) == getpgrp();
     if (state_ == State::Running && !has_server_got_it) kill(server_, number);
@@ -192,10 +276,14 @@ void Supervisor::begin_stop() {
 // A server that ends gracefully closes its listeners first, and then takes its time: its neighbours
 // get those who are still queued. As long as it has them open it may take them itself.
 void Supervisor::on_stop_time() noexcept {
-    if (open_among(sockets_.inodes(), descendants_of(getpid())).empty()) {
+    if (in_use().empty()) {
         begin_stop();
-        sockets_.hand_on();
+        sockets_.hand_on(left_clients_);
     }
+    if (must_stop_ && ++stop_looks_ == StopLooksBeforeWord && state_ == State::Running)
+        say("the server (PID {}) goes on, though it was told to end; its sockets are out of "
+            "service, so no more clients come to it: kill -KILL {} ends it at once",
+            server_, server_);
     if (must_stop_ || ++quit_looks_ < QuitLooksMax) stop_timer_.start(StopInterval);
 }
 
@@ -269,7 +357,24 @@ void Supervisor::end_what_is_left() const {
 
 void Supervisor::end(int code) {
     exit_code_ = code;
-    state_ = State::Ended;
+    state_ = State::Ending;
+    keeper_.reset();
+    restart_timer_.stop();
+    stop_timer_.stop();
+    hint_timer_.stop();
+    unbound_timer_.stop();
+    sockets_.close_down();
+    end_timer_.start(EndPatience);
+    try_to_end();
+}
+
+void Supervisor::try_to_end() {
+    sockets_.hand_on(left_clients_);
+    if (left_clients_.is_empty()) finish();
+}
+
+void Supervisor::finish() noexcept {
+    is_finished_ = true;
     loop_.stop();
 }
 

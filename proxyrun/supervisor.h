@@ -14,15 +14,18 @@
 //   What a dead server leaves behind (workers) is told to end (SIGTERM) before.
 #pragma once
 
+#include "base/daemon/directory_watch.h"
 #include "base/daemon/event_loop.h"
 #include "base/daemon/restart_backoff.h"
 #include "proxyrun/keeper.h"
 #include "proxyrun/kept_sockets.h"
+#include "proxyrun/left_clients.h"
 #include "proxyrun/server_process.h"
 
 #include <signal.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,7 +37,7 @@ struct SupervisorSetup {
     std::vector<std::string> port_pairs;  // EDGE[=SERVER]
 };
 
-class Supervisor final : private Keeper::Owner {
+class Supervisor final : private Keeper::Owner, private LeftClients::Owner {
   public:
     Supervisor(EventLoop& loop, KeptSockets& sockets, SupervisorSetup setup);
     Supervisor(const Supervisor&) = delete;
@@ -45,15 +48,21 @@ class Supervisor final : private Keeper::Owner {
     int run();
 
   private:
-    enum class State { Running, WaitingToStart, Ended };
+    // Ending: the server has ended for good; who is queued for it is handed on.
+    enum class State { Running, WaitingToStart, Ending };
 
-    void on_server_bound() noexcept override;
+    void on_bind_begins() noexcept override;
+    void on_bind_ended(uint16_t edge_port, int error_number) noexcept override;
+    void on_clients_settled() noexcept override;
+    void on_directory_change(std::string_view name) noexcept;
+    void on_names_time() noexcept;
     void on_signal() noexcept;
     void on_restart_time() noexcept;
     void on_unbound_time() noexcept;
     void on_hint_time() noexcept;
     void on_stop_time() noexcept;
 
+    bool make_keeper();
     bool watch_signals();
     void start();
     void reap();
@@ -63,7 +72,12 @@ class Supervisor final : private Keeper::Owner {
     void end_what_is_left() const;
     void take_signal(int number, bool is_from_terminal);
     void begin_stop();
+    void look_after_names();
+    void tell_whose_place_it_is(uint16_t edge_port);
+    std::set<ino_t> in_use() const;
     void end(int code);
+    void try_to_end();
+    void finish() noexcept;
 
     EventLoop& loop_;
     KeptSockets& sockets_;
@@ -75,10 +89,13 @@ class Supervisor final : private Keeper::Owner {
     Clock::time_point started_at_{};
     unsigned restarts_ = 0;
     bool has_ever_bound_ = false;
+    bool is_finished_ = false;
     bool must_stop_ = false;
     bool was_told_to_quit_ = false;
     unsigned hint_looks_ = 0;
     unsigned quit_looks_ = 0;
+    unsigned stop_looks_ = 0;
+    std::set<std::string> told_of_;  // files of other servers in this one's place
     unsigned looks_with_ports_ = 0;
     RestartBackoff backoff_;
     sigset_t mask_before_{};
@@ -88,6 +105,11 @@ class Supervisor final : private Keeper::Owner {
     TimerWatcher<&Supervisor::on_unbound_time> unbound_timer_;
     TimerWatcher<&Supervisor::on_hint_time> hint_timer_;
     TimerWatcher<&Supervisor::on_stop_time> stop_timer_;
+    TimerWatcher<&Supervisor::on_names_time> names_timer_;
+    TimerWatcher<&Supervisor::finish> end_timer_;
+    LeftClients left_clients_;
+    DirectoryWatch directory_watch_;
+    DirectoryWatch::Subscription directory_changes_;
 };
 
 }  // namespace proxyd

@@ -139,6 +139,18 @@ class SignalWatcher : public Watcher<ev_signal, Callback> {
     ~SignalWatcher() { ev_signal_stop(this->loop_, &this->watch_); }
 };
 
+// While it is active the loop doesn't wait: called whenever nothing else is to be done.
+template <auto Callback>
+class IdleWatcher : public Watcher<ev_idle, Callback> {
+    using Base = Watcher<ev_idle, Callback>;
+
+  public:
+    using Base::Base;
+    ~IdleWatcher() { stop(); }
+    void start() { ev_idle_start(this->loop_, &this->watch_); }
+    void stop() { ev_idle_stop(this->loop_, &this->watch_); }
+};
+
 // Called each time just before the loop waits for events.
 template <auto Callback>
 class BeforeWaitWatcher : public Watcher<ev_prepare, Callback> {

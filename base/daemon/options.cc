@@ -13,6 +13,17 @@ namespace {
 constexpr int FirstValue =
     256;  // getopt's number of our first option: no character, not ':' or '?'
 
+// getopt_long(3) takes each beginning of a name that fits one option only: what a script relies on
+// would change its meaning with the next option.
+bool is_written_out(std::string_view word, std::string_view name) {
+    word.remove_prefix(2);
+    return word.substr(0, word.find('=')) == name;
+}
+
+std::string unknown_option(const Command& command, std::string_view word) {
+    return fmt::format("unknown option '{}', see {} --help", word, command.name);
+}
+
 }  // namespace
 
 bool CommandLine::has(std::string_view name) const {
@@ -44,17 +55,22 @@ Result<CommandLine, std::string> parse_command_line(const Command& command, int 
     opterr = 0;
     for (;;) {
         const int at = std::max(optind, 1);
-        const int found = getopt_long(argc, argv, "+:", table.data(), nullptr);
+        const int found = getopt_long(argc, argv, "+:h", table.data(), nullptr);
         if (found == -1) break;
-        if (found == '?')  // optopt is set for an option that is known, but takes no argument
-            return Unexpected{fmt::format(
-                "{} '{}'{}, see {} --help", optopt >= FirstValue ? "option" : "unknown option",
-                argv[at], optopt >= FirstValue ? " takes no argument" : "", command.name)};
-        if (found == ':')
-            return Unexpected{fmt::format("option '{}' needs an argument, see {} --help", argv[at],
-                                          command.name)};
-        line.options.push_back({command.options[static_cast<size_t>(found - FirstValue)].name,
-                                optarg != nullptr ? optarg : ""});
+        if (found == 'h') {
+            line.options.push_back({"help", ""});
+            continue;
+        }
+        // optopt is set for an option that is known, but takes no argument, or lacks one.
+        const int value = found == '?' || found == ':' ? optopt : found;
+        if (value < FirstValue) return Unexpected{unknown_option(command, argv[at])};
+        const Option& option = command.options[static_cast<size_t>(value - FirstValue)];
+        if (!is_written_out(argv[at], option.name))
+            return Unexpected{unknown_option(command, argv[at])};
+        if (value != found)
+            return Unexpected{fmt::format("option '{}' {} argument, see {} --help", argv[at],
+                                          found == '?' ? "takes no" : "needs an", command.name)};
+        line.options.push_back({option.name, optarg != nullptr ? optarg : ""});
     }
     for (int i = optind; i < argc; i++)
         line.positional.emplace_back(argv[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Command lines: one table of options makes the parser (getopt_long(3)) and the text of --help.
+// Options are written out, but for -h.
 // Used by all programs of the project.
 #pragma once
 

@@ -71,6 +71,43 @@ std::optional<uint32_t> read_number(std::string_view text, uint32_t most) {
     return value;
 }
 
+// What of one family a listener meets: nothing, everything, or one address.
+struct Cover {
+    enum class Extent { Nothing, One, All } extent = Extent::Nothing;
+    uint8_t address[16] = {};
+    size_t address_bytes = 0;
+};
+
+bool overlap(const Cover& a, const Cover& b) {
+    if (a.extent == Cover::Extent::Nothing || b.extent == Cover::Extent::Nothing) return false;
+    if (a.extent == Cover::Extent::All || b.extent == Cover::Extent::All) return true;
+    return memcmp(a.address, b.address, a.address_bytes) == 0;
+}
+
+Cover cover_of_ipv4(const InstanceLabel& label) {
+    const SocketAddress& address = label.address;
+    if (address.is_wildcard())
+        return label.suits(AF_INET) ? Cover{.extent = Cover::Extent::All} : Cover{};
+    const bool is_mapped =
+        address.family() == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address.ipv6()) != 0;
+    if (address.family() != AF_INET && !is_mapped) return {};
+    Cover cover{.extent = Cover::Extent::One, .address_bytes = sizeof(in_addr)};
+    memcpy(
+        cover.address,
+        is_mapped ? &address.ipv6().s6_addr[12] : reinterpret_cast<const uint8_t*>(&address.ipv4()),
+        sizeof(in_addr));
+    return cover;
+}
+
+Cover cover_of_ipv6(const InstanceLabel& label) {
+    const SocketAddress& address = label.address;
+    if (address.family() != AF_INET6 || IN6_IS_ADDR_V4MAPPED(&address.ipv6())) return {};
+    if (address.is_wildcard()) return Cover{.extent = Cover::Extent::All};
+    Cover cover{.extent = Cover::Extent::One, .address_bytes = sizeof(in6_addr)};
+    memcpy(cover.address, &address.ipv6(), sizeof(in6_addr));
+    return cover;
+}
+
 }  // namespace
 
 std::string_view InstanceLabel::format(Text& text) const {
@@ -101,6 +138,11 @@ std::optional<InstanceLabel> InstanceLabel::parse(std::string_view text) {
 bool InstanceLabel::suits(sa_family_t client_family) const {
     if (address.family() == AF_INET6 && !is_ipv6_only) return true;
     return address.family() == client_family;
+}
+
+bool listen_to_the_same(const InstanceLabel& a, const InstanceLabel& b) {
+    return a.address.port() == b.address.port() && (overlap(cover_of_ipv4(a), cover_of_ipv4(b)) ||
+                                                    overlap(cover_of_ipv6(a), cover_of_ipv6(b)));
 }
 
 }  // namespace proxyd

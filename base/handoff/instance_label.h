@@ -39,4 +39,7 @@ struct InstanceLabel {
     bool suits(sa_family_t client_family) const;
 };
 
+// Whether TCP would refuse to bind both (without SO_REUSEPORT): same port, overlapping addresses.
+bool listen_to_the_same(const InstanceLabel& a, const InstanceLabel& b);
+
 }  // namespace proxyd

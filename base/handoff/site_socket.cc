@@ -29,6 +29,21 @@ struct HiddenName {
     char text[1 + SiteSocketName::TextBytesMax];
 };
 
+template <typename Ask>
+BoundName bound_name(BorrowedFd socket, Ask ask) {
+    BoundName name;
+    sockaddr_un address{};
+    socklen_t length = sizeof(address);
+    if (ask(socket.number(), reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+        address.sun_family != AF_UNIX || length > sizeof(address) || address.sun_path[0] == '\0')
+        return name;
+    const std::string_view path(address.sun_path,
+                                strnlen(address.sun_path, sizeof(address.sun_path)));
+    const size_t start = path.rfind('/') + 1;
+    memcpy(name.text.data(), path.data() + start, path.size() - start);
+    return name;
+}
+
 int bind_to(BorrowedFd socket, const sockaddr_un& address) {
     return bind(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
 }
@@ -78,13 +93,35 @@ std::optional<SiteSocketName> SiteSocketName::parse(std::string_view file_name) 
     return name;
 }
 
-SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name) {
+BoundName BoundName::of(BorrowedFd socket) {
+    return bound_name(socket, getsockname);
+}
+
+BoundName BoundName::of_peer(BorrowedFd connected) {
+    return bound_name(connected, getpeername);
+}
+
+// The inode number in sockfs, which all network and PID namespaces share.
+std::string_view unique_instance(std::string_view kind, BorrowedFd socket,
+                                 SiteSocketName::Text& text) {
+    struct stat status {};
+    fstat(socket.number(), &status);
+    const int length =
+        snprintf(text.data(), text.size(), "%.*s-%llu", static_cast<int>(kind.size()), kind.data(),
+                 static_cast<unsigned long long>(status.st_ino));
+    return {text.data(), static_cast<size_t>(length)};
+}
+
+SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name,
+                                  BoundName* bound_name) {
     const UniqueFd probe = UniqueFd::adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!probe.is_open()) return SiteSocketState::Unknown;
     const sockaddr_un address = address_in(directory, {}, file_name);
     if (connect(probe.borrow().number(), reinterpret_cast<const sockaddr*>(&address),
-                sizeof(address)) == 0)
+                sizeof(address)) == 0) {
+        if (bound_name != nullptr) *bound_name = BoundName::of_peer(probe);
         return SiteSocketState::Alive;
+    }
     switch (errno) {
         case ECONNREFUSED:
             return SiteSocketState::Dead;

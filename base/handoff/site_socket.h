@@ -38,11 +38,29 @@ struct SiteSocketName {
 // slash, if the whole fits sun_path, else as "/proc/self/fd/<directory>/<file_name>".
 sockaddr_un address_in(BorrowedFd directory, std::string_view path_prefix, const char* file_name);
 
+// What a Unix socket was bound to, without the directory; "" for one that is bound to no path. The
+// file may have been renamed since. Receivers that make their sockets here under a hidden name of
+// their own (unique_instance) know their own file by it.
+struct BoundName {
+    std::array<char, sizeof(sockaddr_un::sun_path) + 1> text{};  // NUL-terminated
+
+    static BoundName of(BorrowedFd socket);
+    static BoundName of_peer(BorrowedFd connected);
+    std::string_view view() const { return text.data(); }
+};
+
+// "<kind>-<number>": no other living socket on this machine has the same one, in whatever container
+// it was made. Lies in `text`.
+std::string_view unique_instance(std::string_view kind, BorrowedFd socket,
+                                 SiteSocketName::Text& text);
+
 enum class SiteSocketState { Alive, Dead, Absent, Unknown };
 
 // Whether anybody has the socket `file_name` (NUL-terminated) in `directory` open: connects to it,
 // which leaves no trace in its queue. Unknown: not permitted to connect, or not a datagram socket.
-SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name);
+// Alive: `bound_name`, if given, is what the socket behind the file was bound to.
+SiteSocketState probe_site_socket(BorrowedFd directory, const char* file_name,
+                                  BoundName* bound_name = nullptr);
 
 // Binds the datagram socket `receiver` under a hidden name (the file name with a dot before it),
 // and gives it mode 0660 and the directory's group. Nobody sends to it until it is renamed.

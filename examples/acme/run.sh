@@ -38,7 +38,7 @@ start_proxyd() {
     for tls_port in {8443..8462}; do
         sed -e "s|@DIRECTORY@|$dir|; s|@TLS_PORT@|$tls_port|; s|@USER@|$(id -un)|" "$here/proxyd.json" >"$dir/proxyd.json"
         : >"$dir/proxyd.log"
-        start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
+        start proxyd.log "$proxyd_program" --config "$dir/proxyd.json"
         wait_for "proxyd to be ready" proxyd_is_ready_or_gone
         if grep -q ' notice ready: ' "$dir/proxyd.log"; then return; fi
         grep -q 'Address already in use' "$dir/proxyd.log" || fail "proxyd did not start"
@@ -72,10 +72,9 @@ show() {
     [[ $output == *"$expected"* ]] || fail "expected: $expected"
 }
 
-for program in "$build/bin/proxyd" "$build/bin/proxyrun" nginx /usr/bin/python3 curl openssl; do
-    command -v "$program" >/dev/null || fail "there is no $program; ./quickstart.sh installs and builds it"
+for program in nginx /usr/bin/python3 curl openssl; do
+    command -v "$program" >/dev/null || fail "there is no $program"
 done
-build=$(cd "$build" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-acme-XXXXXX")
 mkdir "$dir"/{sites,sites/blog,sites/acme,nginx,challenges}
 cp "$here/nginx.conf" "$dir/nginx/"
@@ -85,7 +84,7 @@ make_challenge blog.example.test "token.thumbprint"
 make_challenge new.example.test "other.thumbprint"
 
 start_proxyd
-start nginx.log "$build/bin/proxyrun" --site "$dir/sites/blog" --port "$tls_port=9443" -- \
+start nginx.log "$proxyrun_program" --site "$dir/sites/blog" --port "$tls_port=9443" -- \
     nginx -e stderr -p "$dir/nginx" -c nginx.conf
 start responder.log /usr/bin/python3 "$here/responder.py" "$dir/sites/acme/$tls_port.sock" "$dir/challenges"
 for site in blog acme; do wait_for "the site socket of $site" has_site_socket "$site"; done

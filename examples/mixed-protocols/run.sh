@@ -16,11 +16,10 @@ address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1))
 
 check_programs() {
     local program
-    for program in "$build/bin/proxyd" "$build/bin/proxyrun" nginx /usr/sbin/sshd ssh ssh-keygen /usr/bin/python3 curl openssl; do
+    for program in nginx /usr/sbin/sshd ssh ssh-keygen /usr/bin/python3 curl openssl; do
         command -v "$program" >/dev/null || fail "there is no $program"
     done
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || fail "there is no aiosmtpd (Debian: python3-aiosmtpd)"
-    build=$(cd "$build" && pwd)
 }
 
 make_directory() {
@@ -38,7 +37,7 @@ make_directory() {
     [[ $EUID -ne 0 ]] || mkdir -p /run/sshd # Debian's sshd wants it there, empty
 }
 
-proxyrun() { start "$1.log" "$build/bin/proxyrun" --site "$dir/sites/$1" --port "8443=$2" -- "${@:3}"; }
+proxyrun() { start "$1.log" "$proxyrun_program" --site "$dir/sites/$1" --port "8443=$2" -- "${@:3}"; }
 
 has_site_socket() { compgen -G "$dir/sites/$1/*.sock" >/dev/null; }
 
@@ -65,7 +64,7 @@ show() {
 
 check_programs
 make_directory
-start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
+start proxyd.log "$proxyd_program" --config "$dir/proxyd.json"
 wait_for "proxyd to be ready" grep -q ' notice ready: ' "$dir/proxyd.log"
 start_servers
 

@@ -31,10 +31,11 @@ is_gone() { ! kill -0 "$1" 2>/dev/null; }
 answering_master() { master_of "$(client 127.0.0.44 / | sed -n 's/.*worker \([0-9]*\):.*/\1/p')"; }
 answers_as() { [[ $(answering_master) == "$1" ]]; }
 
-# Clients, one after the other, until told to stop.
+# Clients, one after the other, until told to stop. In HTTP/1.1: a worker of nginx 1.22 that ends cuts off HTTP/2
+# clients whose first request is on its way, on TCP too (of 192 clients, 60 reloads cut off 14).
 request_on() {
     until [[ -e $dir/enough ]]; do
-        client 127.0.0.55 / --output "$dir/body-$BASHPID" --write-out '%{http_code}\n' || true
+        client 127.0.0.55 / --http1.1 --output "$dir/body-$BASHPID" --write-out '%{http_code}\n' || true
     done >"$dir/codes" 2>"$dir/clients.log"
 }
 

@@ -22,7 +22,7 @@ start_proxyd() {
     for http_port in {8080..8119}; do
         sed -e "s|@DIRECTORY@|$dir|; s|@HTTP_PORT@|$http_port|; s|@USER@|$(id -un)|" "$here/proxyd.json" >"$dir/proxyd.json"
         : >"$dir/proxyd.log"
-        start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
+        start proxyd.log "$proxyd_program" --config "$dir/proxyd.json"
         wait_for "proxyd to be ready" proxyd_is_ready_or_gone
         if grep -q ' notice ready: ' "$dir/proxyd.log"; then return; fi
         grep -q 'Address already in use' "$dir/proxyd.log" || fail "proxyd did not start"
@@ -78,14 +78,13 @@ show_crowd() {
     [[ $served == 41 ]] || fail "somebody was not served"
 }
 
-for program in "$build/bin/proxyd" "$build/bin/proxyrun" /usr/bin/python3 curl unshare setpriv; do
-    command -v "$program" >/dev/null || fail "there is no $program; ./quickstart.sh installs and builds it"
+for program in /usr/bin/python3 curl unshare setpriv; do
+    command -v "$program" >/dev/null || fail "there is no $program"
 done
-build=$(cd "$build" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-no-network-XXXXXX")
 mkdir "$dir/sites" "$dir/programs" "$dir/programs/bin" "$dir/programs/lib"
-cp "$build/bin/proxyrun" "$dir/programs/bin/"
-cp "$build/lib/libpreload.so" "$dir/programs/lib/"
+cp "$proxyrun_program" "$dir/programs/bin/"
+cp "$libpreload" "$dir/programs/lib/"
 cp "$here/server.py" "$dir/programs/"
 
 start_proxyd

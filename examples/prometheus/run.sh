@@ -16,10 +16,9 @@ address=127.$((RANDOM % 200 + 20)).$((RANDOM % 256)).$((RANDOM % 254 + 1))
 
 check_programs() {
     local program
-    for program in "$build/bin/proxyd" "$build/bin/proxyrun" prometheus promtool /usr/bin/python3 curl; do
+    for program in prometheus promtool /usr/bin/python3 curl; do
         command -v "$program" >/dev/null || fail "there is no $program"
     done
-    build=$(cd "$build" && pwd)
 }
 
 # The files of this example, with this run's places, and a second instead of 15 between two looks.
@@ -60,9 +59,9 @@ make_directory
 echo "What promtool says of the files:"
 promtool check config "$dir/prometheus.yml" | sed '/^$/d; s|^|  |'
 
-start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
+start proxyd.log "$proxyd_program" --config "$dir/proxyd.json"
 wait_for "proxyd to be ready" grep -q ' notice ready: ' "$dir/proxyd.log"
-start python.log "$build/bin/proxyrun" --site "$dir/sites/files" --port 8080=9080 -- \
+start python.log "$proxyrun_program" --site "$dir/sites/files" --port 8080=9080 -- \
     /usr/bin/python3 -m http.server --bind 127.0.0.1 --directory "$dir/content" 9080
 wait_for "the site socket" compgen -G "$dir/sites/files/*.sock" >/dev/null
 start prometheus.log prometheus --config.file "$dir/prometheus.yml" --storage.tsdb.path "$dir/data" \

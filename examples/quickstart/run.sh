@@ -15,13 +15,13 @@ usage: examples/quickstart/run.sh [--stay] [BUILD]
 Shows proxyd at work, with nginx, Node.js and Python's http.server behind it.
 
   --stay   leave everything running until Ctrl-C
-  BUILD    the build directory (default: $PROXYD_BUILD, else build/release)
+  BUILD    the build directory (default: $PROXYD_BUILD, else build/release, or the installed programs)
 TEXT
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
 stay=
-build=${PROXYD_BUILD:-$here/../../build/release}
+build=
 for argument in "$@"; do
     case $argument in
     --stay) stay=yes ;;
@@ -105,14 +105,17 @@ fail() {
     exit 1
 }
 
+# shellcheck source=examples/programs.sh
+. "$here/../programs.sh"
+
 # --- what runs -------------------------------------------------------------------------------------
 
 check_programs() {
     local program
-    for program in "$build/bin/proxyd" "$build/bin/proxyrun" nginx node /usr/bin/python3 curl openssl; do
-        command -v "$program" >/dev/null || fail "there is no $program; ./quickstart.sh installs and builds it"
+    find_programs "$build"
+    for program in nginx node /usr/bin/python3 curl openssl; do
+        command -v "$program" >/dev/null || fail "there is no $program"
     done
-    build=$(cd "$build" && pwd)
 }
 
 make_directory() {
@@ -135,7 +138,7 @@ start_proxyd() {
     sed -e "s|@DIRECTORY@|$dir|; s|@USER@|$(id -un)|; s|@TLS_PORT@|$tls_port|; s|@HTTP_PORT@|$http_port|" \
         "$here/proxyd.json" >"$dir/proxyd.json"
     : >"$dir/proxyd.log"
-    start proxyd.log "$build/bin/proxyd" --config "$dir/proxyd.json"
+    start proxyd.log "$proxyd_program" --config "$dir/proxyd.json"
     proxyd=$started
     wait_for "proxyd to be ready" proxyd_is_ready_or_gone
     grep -q ' notice ready: ' "$dir/proxyd.log"
@@ -158,12 +161,12 @@ has_site_socket() { compgen -G "$dir/sites/$1/*.sock" >/dev/null; }
 # The whole of what puts a server behind proxyd: its usual command line, after "proxyrun ... --".
 start_servers() {
     local site
-    start nginx.log "$build/bin/proxyrun" --site "$dir/sites/blog" --port "$tls_port=9443" -- \
+    start nginx.log "$proxyrun_program" --site "$dir/sites/blog" --port "$tls_port=9443" -- \
         nginx -e stderr -p "$dir/nginx" -c nginx.conf
-    start node.log "$build/bin/proxyrun" --site "$dir/sites/app" --port "$tls_port=9444" -- \
+    start node.log "$proxyrun_program" --site "$dir/sites/app" --port "$tls_port=9444" -- \
         node "$here/server.js" "$dir/certificate.pem" "$dir/key.pem" "$dir/large"
     node=$started
-    start python.log "$build/bin/proxyrun" --site "$dir/sites/files" --port "$http_port=9080" -- \
+    start python.log "$proxyrun_program" --site "$dir/sites/files" --port "$http_port=9080" -- \
         /usr/bin/python3 -m http.server --bind 127.0.0.1 --directory "$dir/content" 9080
     for site in blog app files; do wait_for "the site socket of $site" has_site_socket "$site"; done
 }
@@ -242,14 +245,15 @@ show_kill() {
     echo "has all $(stat -c %s "$dir/received") bytes, and they are those of the file."
 }
 
-show_what_is_next() {
-    cat <<TEXT
+# what_is_next WHAT PATH [ARGUMENT]: the path as one would type it here.
+what_is_next() { printf '  %-36s  %s\n' "$(realpath --relative-base="$PWD" "$here/$2")${3:+ $3}" "$1"; }
 
-What to try next
-  examples/quickstart/run.sh --stay      the same, left running for play
-  examples/quickstart/README.md          what it consists of: the servers' configurations are ordinary ones
-  README.md                              how to put your own server behind proxyd
-TEXT
+show_what_is_next() {
+    echo
+    echo "What to try next"
+    what_is_next "the same, left running for play" run.sh --stay
+    what_is_next "what it consists of: the servers' configurations are ordinary ones" README.md
+    what_is_next "how to put your own server behind proxyd" ../../README.md
 }
 
 show_urls() {
@@ -269,7 +273,7 @@ TEXT
     cat <<TEXT
 
   tail -f $dir/proxyd.log      one line per connection, and why it went where it went
-  kill -9 $proxyd; $build/bin/proxyd --config $dir/proxyd.json
+  kill -9 $proxyd; $proxyd_program --config $dir/proxyd.json
                                another proxyd in its place, which is yours to end; what runs goes on
 TEXT
 }

@@ -16,8 +16,8 @@ Kills=5
 check_units() {
     mkdir -p "$dir/units/files.service.d"
     cp "$here"/files.{service,socket} "$dir/units/"
-    sed "s|/usr/bin/proxyrun|$build/bin/proxyrun|" "$here/files.service.d/proxyd.conf" >"$dir/units/files.service.d/proxyd.conf"
-    SYSTEMD_UNIT_PATH="$dir/units:" systemd-analyze verify --man=no "$dir/units/files.service" "$dir/units/files.socket" \
+    sed "s|/usr/bin/proxyrun|$proxyrun_program|" "$here/files.service.d/proxyd.conf" >"$dir/units/files.service.d/proxyd.conf"
+    SYSTEMD_UNIT_PATH="$dir/units:" systemd-analyze verify --man=no --recursive-errors=no "$dir"/units/files.{service,socket} \
         >"$dir/verify.log" 2>&1 || fail "systemd-analyze: $(<"$dir/verify.log")"
     [[ ! -s $dir/verify.log ]] || fail "systemd-analyze: $(<"$dir/verify.log")"
 }
@@ -51,7 +51,7 @@ start_proxyd
 # The drop-in's command and the socket unit's file, with this run's directory and port.
 file=$(basename "$(value ListenDatagram files.socket)")
 command=$(value ExecStart files.service.d/proxyd.conf)
-command=${command/\/usr\/bin\/proxyrun --site $name --port 80/$build/bin/proxyrun --site $dir/sites/$name --port $http_port=80}
+command=${command/\/usr\/bin\/proxyrun --site $name --port 80/$proxyrun_program --site $dir/sites/$name --port $http_port=80}
 read -ra command <<<"$command"
 start files.log env -C "$dir/srv" systemd-socket-activate --datagram --listen="$dir/sites/$name/${file/#80./$http_port.}" \
     /bin/bash "$here/restart.sh" "$dir/service.pid" "${command[@]}"

@@ -53,7 +53,7 @@ _proxyctl() {
         return
     fi
     case $command in
-    '') mapfile -t COMPREPLY < <(compgen -W 'status sites sessions routes explain events reload upgrade log-level metrics site' -- "$current") ;;
+    '') mapfile -t COMPREPLY < <(compgen -W 'status sites sessions routes backends explain events reload upgrade log-level metrics site' -- "$current") ;;
     site) mapfile -t COMPREPLY < <(compgen -W 'add list' -- "$current") ;;
     log-level) mapfile -t COMPREPLY < <(compgen -W 'error warning notice info debug' -- "$current") ;;
     esac

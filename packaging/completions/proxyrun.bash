@@ -8,7 +8,7 @@ _proxyrun() {
     # Behind the options stands the server's own command line.
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        --site | --port | --control | --check) ((i++)) ;;
+        --site | --port | --control) ((i++)) ;;
         --) ((i++)); break ;;
         -*) ;;
         *) break ;;
@@ -25,7 +25,6 @@ _proxyrun() {
         return
         ;;
     --control) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --check) mapfile -t COMPREPLY < <(compgen -c -- "$current"); return ;;
     --port) return ;;
     esac
     if [[ $current == -* && ${COMP_WORDS[COMP_CWORD - 1]} != -- ]]; then

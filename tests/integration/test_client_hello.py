@@ -149,7 +149,7 @@ def test_a_hello_of_exactly_the_limit_in_two_segments(workspace, proxyd, inbox):
 
 def test_a_hello_of_one_byte_over_the_limit(workspace, proxyd):
     client = workspace.connect(client_hello.built_of_size(16385, client_hello.server_name(RouteName)))
-    assert_rejected(proxyd, client, "hello_too_large")
+    assert_rejected(proxyd, client, "hello_bytes_max")
 
 
 def test_the_limit_counts_the_headers_of_all_records(workspace, inbox):
@@ -161,7 +161,7 @@ def test_the_limit_counts_the_headers_of_all_records(workspace, inbox):
     longer = client_hello.record(handshake[:1]) + client_hello.in_records(handshake[1:], 20)
     assert len(longer) > len(hello)
     client = workspace.connect(longer)
-    assert_rejected(proxyd, client, "hello_too_large")
+    assert_rejected(proxyd, client, "hello_bytes_max")
 
 
 def test_a_hello_of_64_kilobytes_under_the_largest_limit(workspace, inbox):

@@ -21,7 +21,7 @@ LevelForms = '"error", "warning", "notice", "info" or "debug"'
 MetricsForms = '"127.0.0.1:9100", "[::1]:9100" or "unix:/run/proxyd/metrics.sock"'
 Routes = {"*": "/run/site"}
 Directory = "the absolute path of a directory"
-RouteValue = f"{Directory} or an object with 'site'"
+RouteValue = f"{Directory}, \"tcp://HOST:PORT\", or an object with 'site' or 'tcp'"
 DurationForms = 'to "1h" such as "250ms", "10s" or "2m"'
 
 
@@ -85,11 +85,11 @@ Wrong = [
     ('{"listen": [":8443"], "routes": {}}', f"1: {Nowhere}"),
     ('{"listen": [":8443", {"address": ":25", "site": "/run/mail"}]}', f"1: {Nowhere}"),
     (with_key("hello_timeuot", '"10s"'), "4: hello_timeuot: is not a key of proxyd, did you mean 'hello_timeout'?"),
-    (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
+    (with_key("colour", "1"), "4: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, tcpshim, "
      "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
      "source_connections_per_second_max, access_log, access_log_format, workers, worker_timeout, user, control, "
      "log_level, metrics"),
-    (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, alpn, sites, '
+    (with_key("", "1"), '4: "": is not a key of proxyd, allowed are listen, routes, alpn, sites, tcpshim, '
      "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, source_sessions_max, "
      "source_connections_per_second_max, access_log, access_log_format, workers, worker_timeout, user, control, "
      "log_level, metrics"),
@@ -276,6 +276,30 @@ def test_check_config_warns_of_directories_in_sites(workspace):
         os.chown(site, 0, grp.getgrnam("nogroup").gr_gid)
         site.chmod(0o2750)
     assert run_proxyd("--config", path, "--check-config").stderr == ""
+
+
+TooFew = ("but the limit of open files (RLIMIT_NOFILE, {}) leaves each worker room for {}, {} in all: raise it "
+          "(LimitNOFILE= of a service, ulimit -n), or lower sessions_max")
+
+
+@pytest.mark.parametrize("line, limit, told", [
+    ('"sessions_max": 1504', 1024, None),
+    ('"sessions_max": 1505', 1024, "2: sessions_max: is 1505, " + TooFew.format(1024, 752, 1504)),
+    ('"hello_timeout": "9s"', 1024, " sessions_max: is 10000 by default, " + TooFew.format(1024, 752, 1504)),
+    ('"hello_timeout": "9s"', 6688, None),
+])
+def test_more_sessions_than_there_are_descriptors_for(workspace, line, limit, told):
+    path = workspace.write_configuration(f'{{"listen": ["{workspace.address}:{Port}"], "workers": 2,\n{line},\n'
+                                         f'"routes": {{"*": "{workspace.path}"}}, "user": "{getpass.getuser()}"}}')
+    result = subprocess.run(["prlimit", f"--nofile={limit}", program("proxyd"), "--config", path, "--check-config"],
+                            capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, f"{path}:{told} (a warning)\n" if told else "")
+
+
+def test_a_start_warns_of_too_few_descriptors(workspace):
+    proxyd = workspace.start_proxyd(sessions_max=1000, prefix=("prlimit", "--nofile=1024"))
+    told = proxyd.wait_for_line(r" warning .*: sessions_max: is 1000, (.*)$").group(1)
+    assert told == TooFew.format(1024, 752, 752)
 
 
 def test_check_config_opens_the_sites_directory(workspace):

@@ -224,9 +224,19 @@ def test_an_upgrade_of_the_package_upgrades_the_running_proxyd(installed, servic
     service.wait_for_line(f" notice upgraded: .* process {service.main()},")
 
 
+def test_an_example_runs_as_it_is_installed(installed):
+    output = installed.run("env", "--unset=PROXYD_BUILD", "/usr/share/doc/proxyd/examples/node/run.sh")
+    assert "Connections open in Node.js: 1, in proxyd: 0." in output
+
+
 def test_purging_leaves_no_file(installed):
     # Last, since it ends what the others use.
+    installed.run("cp", "-r", "/usr/share/doc/proxyd/examples", "/shared/")
     installed.run("dpkg", "--purge", "proxyd")
+    result = subprocess.run(installed.inside("env", "--unset=PROXYD_BUILD", "/shared/examples/node/run.sh"),
+                            capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (
+        1, "run.sh: proxyd isn't installed; or say where it is built, see --help\n")
     left = [file for file in installed.files() if "proxyd" in file and "proxyd-machine" not in file]
     assert left == []
     assert installed.run("getent", "passwd", "proxyd") != ""

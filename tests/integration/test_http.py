@@ -141,7 +141,7 @@ def test_a_head_of_exactly_the_limit_in_segments_of_one_byte(workspace, inbox):
 
 def test_a_head_of_one_byte_over_the_limit(workspace, proxyd):
     client = workspace.connect(head_of_size(4097))
-    assert_rejected(proxyd, client, 400, "hello_too_large")
+    assert_rejected(proxyd, client, 400, "hello_bytes_max")
 
 
 def test_a_head_in_segments_of_one_byte(workspace, proxyd, inbox):
@@ -154,7 +154,7 @@ def test_a_head_over_the_limit_in_segments_of_one_byte(workspace, inbox):
     proxyd = workspace.start_proxyd(routes={Name: str(workspace.site("blog"))}, hello_bytes_max=512)
     client = workspace.connect()
     client.send_bytewise(head_of_size(513))
-    assert_rejected(proxyd, client, 400, "hello_too_large")
+    assert_rejected(proxyd, client, 400, "hello_bytes_max")
 
 
 def test_no_route_gets_421(workspace, proxyd):

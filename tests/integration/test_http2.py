@@ -222,4 +222,4 @@ def test_a_request_of_exactly_the_limit_and_one_byte_more(workspace, inbox):
     longer = frame(0xee, 0, 0, bytes(512 - len(plain) - 8))
     client = workspace.connect(start + longer + plain[33:])
     assert_answered(client.read_to_end(), b"400", 1)
-    assert_line(proxyd, client, reason="hello_too_large")
+    assert_line(proxyd, client, reason="hello_bytes_max")

@@ -9,11 +9,14 @@ import subprocess
 
 import pytest
 
+from support.unit_files import faults_of_units
+
 Build = pathlib.Path(os.environ["PROXYD_BUILD"])
 Source = pathlib.Path(__file__).resolve().parents[2]
 
 # What `systemd-analyze security` may say of proxyd.service at most; docs/OPERATIONS.md quotes it.
 ExposureMax = 1.5
+ExampleSecondsMax = 180  # on a busy machine; each step in it has 30 or 60
 
 
 def run(*command, **options):
@@ -127,6 +130,44 @@ def test_proxyrun_says_where_it_looked_for_its_library(moved, tmp_path):
            f"{moved}/bin/../lib: say where it is with PROXYD_PRELOAD=PATH\n")
 
 
+def found_by_examples(examples, **environment):
+    """The programs that the examples in that directory would use."""
+    script = ('fail() { echo "run.sh: $*" >&2; exit 1; }; . "$here/../programs.sh"; find_programs; '
+              'printf "%s\\n" "$proxyd_program" "$proxyrun_program" "$(realpath "$libpreload")"')
+    result = run("bash", "-c", f"set -euo pipefail; {script}", env={"PATH": "/usr/bin:/bin", "here": str(examples / "node"),
+                                                                    **environment})
+    return result.stdout.splitlines() or result.stderr
+
+
+def test_installed_examples_find_the_installed_programs(prefix, tmp_path):
+    installed = [str(path) for path in (prefix / "sbin" / "proxyd", prefix / "bin" / "proxyrun",
+                                        library_directory(prefix) / "libpreload.so")]
+    examples = prefix / "share/doc/proxyd/examples"
+    assert found_by_examples(examples) == installed
+    copy = tmp_path / "a" / "copy" / "of" / "the" / "examples"
+    shutil.copytree(examples, copy)
+    assert found_by_examples(copy, PATH=f"/usr/bin:/bin:{prefix}/bin:{prefix}/sbin") == installed
+
+
+def test_examples_find_what_is_built(prefix, tmp_path):
+    built = [str(Build.resolve() / file) for file in ("bin/proxyd", "bin/proxyrun", "lib/libpreload.so")]
+    assert found_by_examples(prefix / "share/doc/proxyd/examples", PROXYD_BUILD=str(Build)) == built
+    tree = tmp_path / "tree"
+    shutil.copytree(Source / "examples", tree / "examples")
+    (tree / "CMakePresets.json").touch()
+    assert found_by_examples(tree / "examples") == (
+        f"run.sh: there is no {tree}/build/release/bin/proxyd; ./quickstart.sh installs and builds it\n")
+
+
+@pytest.mark.parametrize("example", ["node", "no-network"])
+def test_an_installed_example_runs(prefix, workspace, example):
+    environment = {key: value for key, value in os.environ.items() if key != "PROXYD_BUILD"}
+    result = run(prefix / "share/doc/proxyd/examples" / example / "run.sh", timeout=ExampleSecondsMax,
+                 env={**environment, "TMPDIR": str(workspace.site("temporary"))})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert list(workspace.site("temporary").iterdir()) == []
+
+
 def test_the_shipped_configuration_is_right(prefix, tmp_path):
     """But for the places of its sites and its log, which aren't there on every machine."""
     (tmp_path / "sites").mkdir()
@@ -158,18 +199,14 @@ def units(moved):
     return directory
 
 
-def verify(*units):
-    result = run("systemd-analyze", "--man=no", "verify", *units)
-    return (result.returncode, result.stdout + result.stderr)
-
-
 def test_systemd_finds_nothing_wrong_with_the_units(units):
-    assert verify(units / "proxyd.service", units / "proxyd.socket") == (0, "")
+    assert faults_of_units(units / "proxyd.service", units / "proxyd.socket", units / "tcpshim.service") == []
 
 
-def test_the_unit_is_confined_as_far_as_documented(units):
-    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", units / "proxyd.service")
-    [exposure] = re.findall(r"Overall exposure level for proxyd.service: ([\d.]+)", result.stdout)
+@pytest.mark.parametrize("unit", ["proxyd.service", "tcpshim.service"])
+def test_a_unit_is_confined_as_far_as_documented(units, unit):
+    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", units / unit)
+    [exposure] = re.findall(rf"Overall exposure level for {unit}: ([\d.]+)", result.stdout)
     assert float(exposure) <= ExposureMax, result.stdout
     assert f"`systemd-analyze security` gives it {ExposureMax}" in (Source / "docs" / "OPERATIONS.md").read_text()
 
@@ -183,7 +220,7 @@ def test_the_drop_in_fits_the_unit_of_nginx(units, moved, tmp_path):
     drop_ins.mkdir()
     example = (moved / "share/doc/proxyd/examples/systemd/nginx-behind-proxyd.conf").read_text()
     (drop_ins / "proxyd.conf").write_text(re.sub(r"(?m)^(ExecStart=)\S*/bin/proxyrun", rf"\1{moved}/bin/proxyrun", example))
-    assert verify(tmp_path / "nginx.service") == (0, "")
+    assert faults_of_units(tmp_path / "nginx.service") == []
     # It must start what the unit starts.
     [original] = re.findall(r"(?m)^ExecStart=(.*)$", nginx.read_text())
     [_, replaced] = re.findall(r"(?m)^ExecStart=(.*)$", example)

@@ -24,6 +24,8 @@ HABITS = [
     ("dup_listener",),
     ("exec_listener",),
     ("full_table",),
+    ("growing_pool", "early"),
+    ("growing_pool", "late"),
     ("inherited_options", "before-bind"),
     ("inherited_options", "after-bind"),
     ("inherited_options", "after-listen"),

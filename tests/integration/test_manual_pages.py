@@ -32,7 +32,8 @@ def test_is_well_formed(page):
 
 def test_pages_refer_to_pages_that_are_there():
     ours = {page.name for page in Pages}
-    theirs = {"ld.so.8", "sd_notify.3", "sd_listen_fds.3", "systemd.1", "secure_getenv.3", "systemd.socket.5"}
+    theirs = {"ld.so.8", "sd_notify.3", "sd_listen_fds.3", "sudo.8", "su.1", "runuser.1", "systemd.1",
+              "secure_getenv.3", "flock.2", "systemd.socket.5"}
     for page in Pages:
         references = re.findall(r"(?m)^\.?.*\bXr (\S+) (\d)", page.read_text())
         assert {f"{name}.{section}" for name, section in references} <= ours | theirs, page.name
@@ -53,7 +54,7 @@ def options_of_page(page):
     return {option.replace(" | ", "|"): description for option, description in found}
 
 
-@pytest.mark.parametrize("page", ["proxyd.8", "proxyrun.1"])  # that of proxyctl has a test of its own
+@pytest.mark.parametrize("page", ["proxyd.8", "proxyrun.1", "tcpshim.8"])  # that of proxyctl has a test of its own
 def test_has_the_options_of_help(page):
     assert options_of_page(Source / "man" / page) == options_of_help(page.rsplit(".", 1)[0])
 
@@ -78,7 +79,8 @@ def documented_keys():
 
 def test_every_key_that_proxyd_knows_is_documented_and_no_other(tmp_path):
     unknown = {"?": None}
-    known = allowed_keys({"listen": [unknown], "routes": {"a.example.org": unknown}, **unknown}, tmp_path / "proxyd.json")
+    known = allowed_keys({"listen": [unknown], "routes": {"a.example.org": unknown},
+                          "tcpshim": unknown, **unknown}, tmp_path / "proxyd.json")
     assert sorted(map(sorted, known.values())) == sorted(map(sorted, documented_keys()))
 
 

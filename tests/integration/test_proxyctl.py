@@ -354,16 +354,18 @@ def test_site_add_gives_it_to_another_user(workspace):
 
 
 def test_site_add_says_which_route_is_needed(workspace):
-    add = ("site", "add", "blog", "--owner", me(), "--group", os.getegid(), "--sites", workspace.sites)
-    line = f'    "blog": "{workspace.sites}/blog"\n'
+    add = ("site", "add", "blog.test", "--owner", me(), "--group", os.getegid(), "--sites", workspace.sites)
+    line = f'    "blog.test": "{workspace.sites}/blog.test"\n'
     without_proxyd = proxyctl(workspace, *add)
     assert without_proxyd.stdout.endswith(
         '\nRoute clients to it, in "routes" of proxyd\'s configuration, unless its "sites" is '
         f'"{workspace.sites}":\n{line}')
-    (workspace.sites / "blog").rmdir()
+    (workspace.sites / "blog.test").rmdir()
     start_with_control(workspace, sites=str(workspace.site("others")))
     assert proxyctl(workspace, *add).stdout.endswith(
         f'\nRoute clients to it, in "routes" of proxyd\'s configuration:\n{line}')
+    assert proxyctl(workspace, *add[:2], "blog", *add[3:]).stdout.endswith(
+        f'    "blog.example.org": "{workspace.sites}/blog"  // the name that they ask for\n')
 
 
 def test_site_add_refuses(workspace):

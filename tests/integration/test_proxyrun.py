@@ -187,6 +187,7 @@ def test_python_http_server(site, tmp_path):
 def test_help_and_version():
     code, output, errors = proxyrun("--help")
     assert (code, errors) == (0, "") and output.startswith("Usage: proxyrun --site DIR|NAME")
+    assert proxyrun("-h") == (code, output, errors)
     code, output, errors = proxyrun("--version")
     assert (code, errors) == (0, "") and re.fullmatch(r"proxyrun \d+\.\d+\.\d+\n", output)
 
@@ -205,7 +206,9 @@ def test_help_and_version():
     (["--site", "/tmp", "--port", "443=80", "--port", "80", "true"],
      "--port 80: the server's port 80 is given twice"),
     (["--site", "/tmp", "--site", "/run", "true"], "--site is given twice"),
-    (["--check", "true", "false"], "--check takes one program, and here is false"),
+    (["--check"], "the program to check is missing"),
+    (["--check=true"], "option '--check=true' takes no argument"),
+    (["--sit", "/tmp", "true"], "unknown option '--sit'"),
 ])
 def test_usage_errors_are_one_line(words, complaint):
     assert proxyrun(*words) == (2, "", f"proxyrun: {complaint}, see proxyrun --help\n")
@@ -243,6 +246,10 @@ def test_without_ports_a_running_proxyd_is_asked_for_its_listeners(workspace):
     wanted = ",".join(map(str, sorted({80, 443, ports[0], ports[1]})))
     assert ports_of_server("--site", own, *control) == wanted
     assert ports_of_server("--site", own, *control, "--port", ports[3]) == str(ports[3])
+    first, second = sorted(ports[:2])
+    assert proxyrun("--site", own, *control, "--port", f"{ports[3]}=8080", "true")[2] == (
+        f"proxyrun: warning: --port {ports[3]}=8080: proxyd doesn't listen on port {ports[3]} for this site, but on {first} "
+        f"and {second}: for a server that binds 8080 it is --port {first}=8080\n")
 
 
 def test_a_control_socket_that_does_not_answer_is_none(site, workspace):
@@ -259,73 +266,6 @@ def test_the_library_is_found_by_its_variable(site, tmp_path):
     missing = tmp_path / "missing.so"
     assert proxyrun("--site", site.path, "env", env={"PROXYD_PRELOAD": str(missing)}) == (
         1, "", f"proxyrun: PROXYD_PRELOAD={missing}: No such file or directory\n")
-
-
-def test_a_site_that_is_not_there(tmp_path):
-    path = tmp_path / "blog"
-    assert proxyrun("--site", path, "true") == (
-        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir -p {path})\n")
-    path.touch()
-    assert proxyrun("--site", path, "true") == (1, "", f"proxyrun: {path} is no directory\n")
-
-
-def test_a_name_means_a_directory_of_run_proxyd_sites():
-    path = "/run/proxyd/sites/no-such-site"
-    assert proxyrun("--site", "no-such-site", "true") == (
-        1, "", f"proxyrun: {path}: there is no such site directory: make it (mkdir -p {path})\n")
-
-
-def as_nobody(*words):
-    finished = subprocess.run([*NOBODY, PROXYRUN, *words], capture_output=True, text=True)
-    return finished.returncode, finished.stderr
-
-
-def test_a_site_that_the_user_may_not_write_to(site):
-    if os.getuid() != 0:
-        pytest.skip("needs root, to be somebody else")
-    site.path.chmod(0o755)
-    assert as_nobody("--site", site.path, "true") == (
-        1, f"proxyrun: {site.path}: nobody can't put a socket there (Permission denied): the directory is root's; "
-           "start the server as that user (sudo -u root proxyrun ...), or give the directory to this one (chown nobody "
-           f"{site.path})\n")
-
-
-def test_a_site_that_keeps_its_owner_out(site):
-    if os.getuid() != 0:
-        pytest.skip("needs root, to be somebody else")
-    os.chown(site.path, 65534, -1)
-    site.path.chmod(0o500)
-    assert as_nobody("--site", site.path, "true") == (
-        1, f"proxyrun: {site.path}: nobody can't put a socket there (Permission denied), though the directory is "
-           f"nobody's: chmod u+rwx {site.path}\n")
-
-
-def test_a_site_that_is_of_no_group_of_the_workers(workspace):
-    if os.getuid() != 0:
-        pytest.skip("needs root, to have workers of another user")
-    site = workspace.site("blog")
-    site.chmod(0o755)
-    workspace.start_proxyd(routes={"*": str(site)}, user="nobody")
-    words = ["--site", site, "--control", workspace.path / "control.sock", "true"]
-    assert proxyrun(*words) == (
-        0, "", f"proxyrun: warning: {site}: proxyd's workers run as nobody, who is not in the directory's group root, so "
-               f"they can't send to the socket: give the directory to a group of theirs (chgrp nogroup {site}; chmod g+s "
-               f"{site})\n")
-    shutil.chown(site, group="nogroup")
-    assert proxyrun(*words) == (0, "", "")
-
-
-@pytest.mark.parametrize("mode, warns", [(0o777, True), (0o2777, False)])
-def test_a_site_whose_group_is_another_one(site, mode, warns):
-    if os.getuid() != 0:
-        pytest.skip("needs root, to be somebody else")
-    site.path.chmod(mode)
-    finished = subprocess.run([*NOBODY, PROXYRUN, "--site", site.path, "true"], capture_output=True,
-                              text=True)
-    warning = (f"proxyrun: warning: {site.path}: this user is not in the directory's group, so proxyd may "
-               "not be able to send to the socket: give the directory the set-group-ID bit (chmod g+s "
-               f"{site.path})\n")
-    assert (finished.returncode, finished.stderr) == (0, warning if warns else "")
 
 
 # Sockets of a service manager.
@@ -396,6 +336,17 @@ def test_a_dynamically_linked_program_will_work(program):
     assert proxyrun("--check", path) == (0, f"{path} will work: dynamically linked\n", "")
 
 
+def test_a_whole_command_line_is_checked_with_its_site(program, site, tmp_path):
+    path = program()
+    fine = f"{path} will work: dynamically linked\n"
+    control = ["--control", tmp_path / "none"]
+    assert proxyrun("--check", *control, "--site", site.path, "--port", "443=8443", "--", path, "-c", "4") == (0, fine, "")
+    assert proxyrun("--site", site.path, *control, "--check", path) == (0, fine, "")
+    file = tmp_path / "file"
+    file.touch()
+    assert proxyrun("--check", "--site", file, "--", path) == (1, fine, f"proxyrun: {file} is no directory\n")
+
+
 def test_a_program_is_found_in_path_and_judged_by_its_interpreter(program, tmp_path):
     path = program("-static")
     script = tmp_path / "script"
@@ -405,17 +356,6 @@ def test_a_program_is_found_in_path_and_judged_by_its_interpreter(program, tmp_p
     code, _, complaint = proxyrun("--check", "script", env=environment)
     assert code == 1 and complaint.startswith(
         f"proxyrun: {script} is a script, and its interpreter {path} is statically linked")
-
-
-@pytest.mark.parametrize("name, complaint", [
-    ("sudo", "sudo takes the environment away that the library needs: put it first (sudo proxyrun ...)"),
-    ("systemctl", "systemctl starts a service in an environment of its own: put proxyrun before the "
-                  "server's own command"),
-])
-def test_a_program_that_loses_the_environment_is_refused(program, tmp_path, name, complaint):
-    path = tmp_path / name
-    program().rename(path)
-    refuses(path, complaint)
 
 
 @pytest.mark.parametrize("option", ["-static", "-static-pie"])

@@ -41,6 +41,8 @@ def test_bash_offers_arguments_and_commands(tmp_path):
     assert "python3" in complete("--site", "blog", "--", "python")
     assert complete("--site", "blog", "--", "cat", f"{tmp_path}/blog.s") == [f"{tmp_path}/blog.sock"]
     assert complete("--port", "4") == []
+    assert complete("--check", "--si") == ["--site"]
+    assert "python3" in complete("--check", "python")
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")

@@ -18,57 +18,14 @@ import time
 import pytest
 
 import preload_support
-from support.notifications import Notifications
+from support.kept import Family, KeptServer, Server, ServerPort, complaints
 from support.load import state_of
-from support.processes import Child, DeadlineSeconds, children_of, program
+from support.notifications import Notifications
+from support.processes import DeadlineSeconds, children_of, program
 from support.workspace import free_port, wait_until
 
-Server = pathlib.Path(preload_support.__file__).parents[1] / "support" / "kept_server.py"
-ServerPort = 8443
 PassedOn = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU,
             signal.SIGRTMIN + 3]
-
-
-class Family(Child):
-    """A child that ends with all that it has started."""
-
-    def __init__(self, workspace, *command, **options):
-        super().__init__(command, start_new_session=True, **options)
-        workspace.children.append(self)
-
-    def end(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        return super().end()
-
-
-class KeptServer:
-    """The server above under proxyrun --keep, in a site of its own."""
-
-    def __init__(self, workspace, *how, port=ServerPort, site="kept", launcher=(), **options):
-        self.site = preload_support.Site(workspace.site(site))
-        workspace.close_at_end(self.site)
-        self.proxyrun = Family(workspace, program("proxyrun"), "--site", self.site.path, "--port", f"443={port}", "--keep",
-                               "--", *launcher, sys.executable, "-u", Server, port, *how, **options)
-        self.runs = 0
-
-    def wait_until_serving(self):
-        """The PID and the inode of the listening socket of its next run."""
-        def find(lines):
-            found = [line for line in lines if line.startswith("serving ")]
-            return found[self.runs] if len(found) > self.runs else None
-
-        line = self.proxyrun.wait_for(find, f"run {self.runs} of the server")
-        self.runs += 1
-        _, self.pid, self.inode = (int(word) if word.isdigit() else word for word in line.split())
-        return self
-
-    def file_inodes(self):
-        return {name: (self.site.path / name).stat().st_ino for name in self.site.files()}
-
-
-def complaints(child):
-    return [line for line in child.lines if line.startswith("proxyrun: ")]
 
 
 def test_a_kept_socket_stays_the_same_over_restarts(workspace):

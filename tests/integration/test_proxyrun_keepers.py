@@ -21,7 +21,10 @@ from support.workspace import Port, wait_until
 
 Source = pathlib.Path(__file__).resolve().parents[2]
 Kills = 10 if os.environ.get("PROXYD_SOAK") else 3
-AtOnce = 20
+# Clients each second, as far as the server can: a slow one gets as many as it can take, with so many at a time.
+Paced = {"rate": 250, "at_once": 100}
+# As many as the servers can take, and more than their queues.
+Unpaced = {"at_once": 20}
 # A server that has run for a second is started again at once.
 Lifetime = 1.05
 
@@ -76,6 +79,10 @@ class GracefulNginx(PlainNginx):
     graceful = signal.SIGQUIT
 
 
+class ReusingNginx(GracefulNginx):
+    listen_options = "reuseport"
+
+
 EveryServer = pytest.mark.parametrize("server_type", [GracefulNginx, NodeScript, PythonScript],
                                       ids=["nginx", "node", "python"])
 
@@ -84,15 +91,15 @@ def start_proxyd(workspace, server_type):
     return workspace.start_proxyd(routes={"*": str(workspace.site(server_type.kind))})
 
 
-def start_load(workspace):
+def start_load(workspace, how):
     request = b"GET / HTTP/1.1\r\nHost: load.example.org\r\nConnection: close\r\n\r\n"
-    return Load(workspace, request, at_once=AtOnce, seconds=600)
+    return Load(workspace, request, seconds=600, **how)
 
 
 def end_load(load, what):
     load.signal(signal.SIGTERM)
     result = load.result()
-    print(what, summary(result))
+    print(what, f"{result['ok'] / result['seconds']:.0f} a second,", summary(result))
     assert result["ok"] > 0
     return result
 
@@ -128,7 +135,7 @@ def assert_only_those_in_hand_noticed(result, in_hand):
 def test_a_kept_server_is_killed_again_and_again(workspace, server_type):
     start_proxyd(workspace, server_type)
     server = server_type(workspace, proxyrun_options=["--keep"]).wait_until_ready()
-    load = start_load(workspace)
+    load = start_load(workspace, Paced)
     in_hand = set()
     for _ in range(Kills):
         pids = wait_until(lambda: children_of(server.pid), "a server")
@@ -168,7 +175,7 @@ def test_a_server_is_killed_again_and_again_while_systemd_holds_its_socket(works
     start_proxyd(workspace, server_type)
     manager = Manager(workspace, server_type)
     inode = manager.path.stat().st_ino
-    load = start_load(workspace)
+    load = start_load(workspace, Paced)
     in_hand = set()
     for _ in range(Kills):
         server = manager.start(*options)
@@ -194,7 +201,7 @@ def test_without_a_keeper_those_in_the_queue_are_lost_as_well(workspace, server_
     """No more than those, and proxyd holds the others until the next one is there."""
     start_proxyd(workspace, server_type)
     server = server_type(workspace).wait_until_ready()
-    load = start_load(workspace)
+    load = start_load(workspace, Paced)
     in_hand = set()
     for _ in range(3):
         assert not load.ends_within(Lifetime / 2)
@@ -207,28 +214,56 @@ def test_without_a_keeper_those_in_the_queue_are_lost_as_well(workspace, server_
     assert {failure["outcome"] for failure in result["failures"]} <= {"reset", "end_of_file"}
 
 
-@EveryServer
-def test_two_instances_share_the_load_and_either_may_stop(workspace, server_type):
-    proxyd = start_proxyd(workspace, server_type)
+def start_instance(workspace, server_type, port, *options, count=1):
+    """One more on the site, and its sockets."""
     site = workspace.site(server_type.kind)
 
-    def start_instance(port):
-        server = server_type(workspace, port=port, edge_port=Port, proxyrun_options=["--keep"])
-        wait_until(lambda: any(is_live_socket(path) for path in site.glob(f"{Port}.4-any-{port}-0.sock")), "its socket")
-        return server
+    def live():
+        return {str(path) for path in site.glob(f"{Port}.*.sock") if is_live_socket(path)}
 
-    instances = {port: start_instance(port) for port in (9001, 9002)}
-    sockets = {f"{site}/{Port}.4-any-{port}-0.sock" for port in instances}
-    load = start_load(workspace)
-    for port in (9001, 9002, 9001):
-        so_far = len(proxyd.lines)
-        wait_until(lambda: all(any(f" site={path} " in line for line in proxyd.lines[so_far:]) for path in sockets),
-                   "both to get clients")
-        instances[port].signal(server_type.graceful)
-        assert instances[port].wait_for_exit() == 0
-        instances[port] = start_instance(port)
+    before = live()
+    server = server_type(workspace, port=port, edge_port=Port, proxyrun_options=options)
+    server.sockets = wait_until(lambda: len(live() - before) == count and live() - before, "its sockets")
+    return server
+
+
+def wait_until_all_get_clients(proxyd, *instances):
+    so_far = len(proxyd.lines)
+    paths = set().union(*(instance.sockets for instance in instances))
+    wait_until(lambda: all(any(f" site={path} " in line for line in proxyd.lines[so_far:]) for path in paths),
+               "all to get clients")
+
+
+@pytest.mark.parametrize("server_type, ports", [(GracefulNginx, (9001, 9002)), (NodeScript, (9001, 9002)),
+                                                (PythonScript, (9001, 9002)), (ReusingNginx, (9001, 9001))],
+                         ids=["nginx", "node", "python", "nginx-reuseport"])
+def test_two_instances_share_the_load_and_either_may_stop(workspace, server_type, ports):
+    """Each binds a port of its own, or they share one by SO_REUSEPORT."""
+    proxyd = start_proxyd(workspace, server_type)
+    instances = [start_instance(workspace, server_type, port, "--keep") for port in ports]
+    load = start_load(workspace, Unpaced)
+    for which in (0, 1, 0, 1, 0, 1):
+        wait_until_all_get_clients(proxyd, *instances)
+        instances[which].signal(server_type.graceful)
+        assert instances[which].wait_for_exit() == 0
+        instances[which] = start_instance(workspace, server_type, ports[which], "--keep")
     result = end_load(load, f"{server_type.kind}, two instances:")
     assert result["failures"] == []
+
+
+def test_workers_with_listeners_of_their_own_take_over_from_nobody_and_least_from_each_other(workspace):
+    """With SO_REUSEPORT they share the place with a running server, as on TCP, until that is stopped."""
+    proxyd = start_proxyd(workspace, ReusingNginx)
+    first = start_instance(workspace, ReusingNginx, Port, "--keep")
+    load = start_load(workspace, Unpaced)
+    second = start_instance(workspace, ReusingNginx, Port, "--takeover", count=2)
+    wait_until_all_get_clients(proxyd, first, second)
+    first.signal(signal.SIGQUIT)
+    assert first.wait_for_exit() == 0
+    wait_until_all_get_clients(proxyd, second)
+    result = end_load(load, "nginx with a listener for each worker, taking over:")
+    assert result["failures"] == []
+    assert {str(path) for path in second.live_sockets()} == second.sockets
 
 
 def test_systemd_starts_a_server_with_a_socket_of_its_own(workspace):
@@ -251,7 +286,7 @@ def verify(directory, *units):
             text = text.replace(word, other)
         (directory / name.removesuffix(".in").replace("site", "blog")).write_text(text.replace("User=blog", "User=daemon"))
     files = sorted(str(path) for path in directory.iterdir())
-    result = subprocess.run(["systemd-analyze", "verify", "--man=no", *files], capture_output=True, text=True)
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files], capture_output=True, text=True)
     return result.returncode, [line for line in result.stderr.splitlines() if "blog" in line]
 
 

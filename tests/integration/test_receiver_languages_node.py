@@ -15,7 +15,7 @@ Script = pathlib.Path(__file__).parents[1] / "servers" / "node_server.js"
 
 class NodeReceiver(Receiver):
     package = "nodejs"
-    log_pattern = "^seen {client} GET {path}$"
+    log_pattern = "^seen (?:::ffff:)?{client} GET {path}$"
 
     def command(self):
         return ["node", Script, self.kind.removeprefix("node-"), *self.ports.values(), *self.certificate()]
@@ -23,12 +23,12 @@ class NodeReceiver(Receiver):
 
 class Http(NodeReceiver):
     kind, title = "node-http", "Node.js http"
-    habits = "asks `getpeername` for the address, never `accept`"
+    habits = "one IPv6 listener for both families; asks `getpeername` for the address, never `accept`"
 
 
 class Https(NodeReceiver):
     kind, title = "node-https", "Node.js https"
-    habits = Http.habits
+    habits = "asks `getpeername` for the address, never `accept`"
     ports = {"https": HttpsPort}
 
 

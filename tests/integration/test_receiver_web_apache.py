@@ -4,7 +4,8 @@
 import os
 import signal
 
-from support.receiver_suite import HttpPort, HttpsPort, Receiver, StandardExercises, with_servers
+from support.receiver_suite import (HttpPort, HttpsPort, Receiver, Source, StandardExercises, start_server,
+                                    with_servers)
 from support.servers import IsRootOpen
 from support.workspace import wait_until
 
@@ -77,6 +78,11 @@ class ApacheEvent(Apache):
         return {"index.shtml": '<!--#echo var="REMOTE_ADDR" --> <!--#echo var="REMOTE_PORT" -->\n'}
 
 
+class ApacheWorker(ApacheEvent):
+    kind, title, mpm = "apache-worker", "Apache, mpm_worker, mod_ssl", "worker"
+    habits = "a thread in each child takes turns with those of the others at waiting for clients of several listeners"
+
+
 class ApachePrefork(Apache):
     kind, title, mpm = "apache-prefork", "Apache, mpm_prefork, mod_ssl, mod_php", "prefork"
     habits = "many processes take turns at waiting for clients of several listeners"
@@ -98,9 +104,19 @@ class ApacheOneListener(ApachePrefork):
     ports = {"http": HttpPort}
 
 
-@with_servers(ApacheEvent, ApachePrefork, ApacheOneListener)
+@with_servers(ApacheEvent, ApacheWorker, ApachePrefork, ApacheOneListener)
 class TestApache(StandardExercises):
     pass
+
+
+def test_apache_starts_anew_at_hup(workspace):
+    """Which ends clients that are being served, on TCP too; those who come later get through."""
+    with start_server(ApacheWorker, workspace) as server:
+        server.serve("https")
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: server.generation() == 2, "Apache's next generation")
+        assert server.serve("https")[1][0] == Source
+        server.stop()
 
 
 ApacheConfiguration = """

@@ -305,7 +305,7 @@ def test_a_wrong_configuration_is_told(workspace, start, inbox):
     path.write_text(json.dumps({**proxyd.configuration, "user": "no-such-user"}, indent=1))
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "no-such-user" in text)
     assert_fails(workspace, proxyd, inbox, [f"{path}:{line}: user: there is no user 'no-such-user'",
-                                            f"the trial of {workspace.path}/proxyd ended with exit code 1"])
+                                            f"the trial of {workspace.path}/proxyd ended with exit code 2"])
     path.unlink()
     assert_fails(workspace, proxyd, inbox, [f"{path}: cannot be read: No such file or directory; "
                                          "--config says where it is"])

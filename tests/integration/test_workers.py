@@ -114,17 +114,17 @@ def test_those_of_oneself_are_confined_too(workspace):
     assert_confined(*wait_for_workers(proxyd, 1), os.geteuid(), os.getegid(), os.getgroups())
 
 
-def start_in_vain(workspace, prefix=(), **configuration):
+def start_in_vain(workspace, prefix=(), code=1, **configuration):
     configuration = {"listen": [f"{workspace.address}:{Port}"], "sites": str(workspace.sites), **configuration}
     path = workspace.write_configuration(json.dumps(configuration, indent=1))
     result = subprocess.run([*prefix, program("proxyd"), "--config", path], capture_output=True, text=True,
                             timeout=DeadlineSeconds)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (code, "")
     return result.stderr.replace(str(path), "FILE")
 
 
 def test_a_user_that_is_not_there(workspace):
-    message = start_in_vain(workspace, user="no-such-user")
+    message = start_in_vain(workspace, code=2, user="no-such-user")
     assert message == "FILE:6: user: there is no user 'no-such-user'\n"
 
 

@@ -2,8 +2,7 @@
 //
 // Habit: counts what accept costs it: calls of malloc and its kin and of pthread_mutex_lock, which
 // are this program's own here. Between the lines "begin" and "end" there is one accept, for a
-// tracer of system calls. The arguments: "accept", or "accept4" with SOCK_NONBLOCK; "crowded": more
-// than half of the descriptor numbers are in use.
+// tracer of system calls. The argument: "accept", or "accept4" with SOCK_NONBLOCK.
 #include "tests/programs/observe.h"
 
 #include <errno.h>
@@ -11,7 +10,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static volatile int allocations, locks;
@@ -51,25 +49,10 @@ static void mark(const char* text) {
     if (write(STDOUT_FILENO, text, strlen(text)) < 0) _exit(1);
 }
 
-enum { NumbersMax = 128 };
-
-static void allow_few_numbers(void) {
-    const struct rlimit limit = {NumbersMax, NumbersMax};
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static void use_half_of_the_numbers(void) {
-    while (dup(STDIN_FILENO) < NumbersMax / 2)
-        continue;
-}
-
 int main(int count, char** arguments) {
     const union socket_address address = address_from(arguments);
     const bool is_accept4 = count > 3 && strcmp(arguments[3], "accept4") == 0;
-    const bool is_crowded = count > 4 && strcmp(arguments[4], "crowded") == 0;
-    if (is_crowded) allow_few_numbers();
     const int listener = new_listener(&address, 0);
-    if (is_crowded) use_half_of_the_numbers();
     for (int client = 0; client < 3; client++) {
         union socket_address peer;
         socklen_t length = sizeof(peer);

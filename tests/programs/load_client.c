@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
 // load_client ADDRESS PORT [KEY=VALUE]...: so many clients at once, one connection each, the next
-// one as soon as one has ended. Each connects from one of many addresses in 127.1.0.0/16, sends a
-// hello, and reads the answer. Says "started", and at the end one line of JSON: how many got the
-// answer that was expected, what happened to each other one, and how long they had to wait.
+// one as soon as one has ended, or, with a rate, when its time has come. Each connects from one of
+// many addresses in 127.1.0.0/16, sends a hello, and reads the answer. Says "started", and at the
+// end one line of JSON: how many got the answer that was expected, what happened to each other one,
+// and how long they had to wait.
 //
 //   at_once=N      clients at a time (200)          seconds=N    for so long (5); SIGTERM ends it
 //   earlier count=N        ends after so many clients (0: when the time is over) sources=N
@@ -11,6 +12,8 @@
 //   each one sends              expect=TEXT  what its answer begins with ("HTTP/1.1 200") until=end
 //   the answer ends with the connection ("end"), or is enough as soon as it is recognised
 //   ("answer")
+//   rate=N         new clients each second, as long as no more than at_once are there (0: as many
+//   as there can be)
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +55,8 @@ struct failure {
 };
 
 static struct sockaddr_in server;
-static long at_once = 200, seconds = 5, count_max, sources = 250, timeout_ms = 20000, progress;
+static long at_once = 200, seconds = 5, count_max, sources = 250, timeout_ms = 20000, progress,
+            rate;
 static const char *hello_file = "/dev/stdin", *expected = "HTTP/1.1 200", *until = "end";
 static char hello[65536];
 static size_t hello_size;
@@ -209,6 +213,19 @@ static int may_start(void) {
            (count_max == 0 || started_count < count_max);
 }
 
+// Those whose time has come; returns how long it is until the next one, in milliseconds.
+static int start_those_due(void) {
+    static uint64_t next_us;
+    const uint64_t now = now_us();
+    if (next_us + 1000000 < now) next_us = now;  // no burst after a stall
+    for (long index = 0; index < at_once && next_us <= now && may_start(); index++) {
+        if (clients[index].fd >= 0) continue;
+        start_client((uint32_t)index);
+        next_us += 1000000 / (uint64_t)rate;
+    }
+    return next_us > now ? (int)((next_us - now) / 1000) + 1 : 1;
+}
+
 static int compare(const void* left, const void* right) {
     const uint32_t a = *(const uint32_t*)left, b = *(const uint32_t*)right;
     return a < b ? -1 : a > b;
@@ -276,7 +293,7 @@ static void read_arguments(int argc, char** argv) {
                 {"count", &count_max, NULL},       {"sources", &sources, NULL},
                 {"hello", NULL, &hello_file},      {"expect", NULL, &expected},
                 {"timeout_ms", &timeout_ms, NULL}, {"until", NULL, &until},
-                {"progress", &progress, NULL}};
+                {"progress", &progress, NULL},     {"rate", &rate, NULL}};
     for (int index = 3; index < argc; index++) {
         const char* equals = strchr(argv[index], '=');
         size_t key = 0;
@@ -320,15 +337,16 @@ int main(int argc, char** argv) {
     begin_us = now_us();
     for (long index = 0; index < at_once; index++)
         clients[index].fd = -1;
-    for (long index = 0; index < at_once && may_start(); index++)
+    for (long index = 0; rate == 0 && index < at_once && may_start(); index++)
         start_client((uint32_t)index);
-    while (in_hand > 0) {
+    while (in_hand > 0 || (rate > 0 && may_start())) {
         struct epoll_event events[256];
-        const int count = epoll_wait(epoll_fd, events, 256, 200);
+        const int patience_ms = rate > 0 && may_start() ? start_those_due() : 200;
+        const int count = epoll_wait(epoll_fd, events, 256, patience_ms);
         for (int index = 0; index < count; index++) {
             const uint32_t number = events[index].data.u32;
             on_event(&clients[number], events[index].events);
-            if (clients[number].fd < 0 && may_start()) start_client(number);
+            if (rate == 0 && clients[number].fd < 0 && may_start()) start_client(number);
         }
         if (count == 0 || started_count % 1000 == 0) end_those_who_waited_too_long();
     }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
-// Habit: a thread whose cancellation is pending binds, listens, sets options and asks for them: no
-// cancellation points (pthreads(7)).
+// Habit: a thread whose cancellation is pending binds, listens, sets options and asks for them, and
+// starts a program: no cancellation points (pthreads(7)).
 #include "tests/programs/observe.h"
 
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const union socket_address* address;
 static int listener;
 static const char* reached = "nothing";
+static pid_t child;
 
 static void* serve(void* unused) {
     (void)unused;
@@ -26,6 +30,9 @@ static void* serve(void* unused) {
     getsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &value, &length);
     getsockopt(listener, SOL_SOCKET, SO_PROTOCOL, &value, &length);
     reached = "its options";
+    char* const command[] = {(char*)"true", NULL};
+    if (posix_spawnp(&child, command[0], NULL, NULL, command, environ) == 0)
+        reached = "posix_spawn";
     pthread_testcancel();
     reached = "the end";
     return NULL;
@@ -41,6 +48,9 @@ int main(int count, char** arguments) {
     pthread_join(thread, &outcome);
     printf("cancelled: %d\n", outcome == PTHREAD_CANCELED);
     printf("it has reached: %s\n", reached);
+    int status = -1;
+    waitpid(child, &status, 0);
+    printf("the child ended with: %d\n", status);
     say("ready");
     accept_and_observe("accept", listener);
 }

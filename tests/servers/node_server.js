@@ -32,7 +32,8 @@ function makeServer() {
 
 function runWorker() {
   const server = makeServer();
-  server.listen(Number(port), "0.0.0.0", () => console.log(`listening ${process.pid}`));
+  const host = kind === "http" ? undefined : "0.0.0.0"; // undefined is [::], or 0.0.0.0 where there is no IPv6
+  server.listen(Number(port), host, () => console.log(`listening ${process.pid}`));
   process.on("SIGTERM", () => server.close(() => process.exit(0)));
 }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""An ordinary server with Tornado: tornado_server.py PORT CERTIFICATE KEY
+"""An ordinary server with Tornado: tornado_server.py PORT CERTIFICATE KEY [share]
 
-GET / answers with how the server sees its client. SIGTERM ends it when its clients are served.
+GET / answers with how the server sees its client. SIGTERM ends it when its clients are served. With "share", several
+of them may have the port.
 """
 
 import asyncio
@@ -20,11 +21,11 @@ class Seen(tornado.web.RequestHandler):
         self.write(f"client {host} {port}\n")
 
 
-async def main(port, certificate, key):
+async def main(port, certificate, key, share=None):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server = tornado.httpserver.HTTPServer(tornado.web.Application([("/", Seen)]), ssl_options=context)
-    server.bind(int(port))  # on 0.0.0.0 and on [::]
+    server.bind(int(port), reuse_port=bool(share))  # on 0.0.0.0 and on [::]
     server.start()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

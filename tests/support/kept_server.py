@@ -3,7 +3,8 @@
 
 Says "serving PID INODE" with the inode of its listening socket, "got N" for each signal, and answers each client
 with its PID. HOW: "daemon" (goes into the background first), "deaf" (never accepts), "fail=N" (ends with N instead of
-binding), "after=N" (ends with N when it has bound), "default" (no handlers of signals).
+binding), "after=N" (ends with N when it has bound), "default" (no handlers of signals), "stubborn" (goes on when it is
+told to end).
 """
 
 import os
@@ -20,7 +21,7 @@ def said(*words):
 
 def got(number, frame):
     said("got", number)
-    if number == signal.SIGTERM:
+    if number == signal.SIGTERM and "stubborn" not in how:
         os._exit(5)
 
 

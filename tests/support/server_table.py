@@ -53,8 +53,8 @@ def version_of(package):
 
 
 def row_of(server_type, result):
-    """`server_type` has title, package, habits and restart_words."""
-    version = version_of(server_type.package)
+    """`server_type` has title, package, habits and restart_words, and a version if it isn't from a package."""
+    version = getattr(server_type, "version", None) or version_of(server_type.package)
     return Row(server_type.title, version, server_type.habits, server_type.restart_words, result)
 
 

@@ -178,12 +178,14 @@ class PlainNginx(Server):
     """nginx without TLS and without a log of its own: what answers to load. Its clients' answer is "HTTP/1.1 200 OK"."""
 
     kind, scheme, host = "load", "http", "load.example.org"
+    listen_options = ""
     request = b"GET / HTTP/1.1\r\nHost: load.example.org\r\nConnection: close\r\n\r\n"
 
     def __init__(self, workspace, port=Port, **options):
         directory = workspace.site("load-own")
         files_directory(workspace)
-        (directory / "nginx.conf").write_text(PlainNginxConfiguration.format(user=NginxUser, port=port, own=directory))
+        (directory / "nginx.conf").write_text(PlainNginxConfiguration.format(user=NginxUser, port=port, own=directory,
+                                                                             options=self.listen_options))
         super().__init__(workspace, ["nginx", "-c", directory / "nginx.conf", "-e", "stderr"], port, **options)
 
 
@@ -274,7 +276,7 @@ http {{
     uwsgi_temp_path {own}/uwsgi;
     scgi_temp_path {own}/scgi;
     server {{
-        listen {port};
+        listen {port} {options};
         location / {{ return 200 "served\n"; }}
     }}
 }}

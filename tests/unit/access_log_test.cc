@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: MIT
+//
+// What is written where and when is line_log's affair, and tested with it.
 #include "proxyd/access_log.h"
 
-#include "tests/support/fd_census.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/catch.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -49,8 +44,9 @@ UniqueFd open_file(const std::string& path) {
 }
 
 struct Log {
-    explicit Log(UniqueFd file, AccessLogKind kind = AccessLogKind::Lines)
-        : log(std::move(file), kind, AccessLogFormat::Text) {
+    explicit Log(UniqueFd file, LineLogKind kind = LineLogKind::Lines,
+                 AccessLogFormat format = AccessLogFormat::Text)
+        : log(std::move(file), kind, format) {
         log.count_in(*statistics);
     }
 
@@ -58,46 +54,7 @@ struct Log {
     AccessLog log;
 };
 
-// A journal of our own: a datagram socket with a path.
-struct Journal {
-    TemporaryDirectory directory;
-    std::string path = directory.path().string() + "/socket";
-    UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    Configuration configuration;
-
-    Journal() {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        strcpy(address.sun_path, path.c_str());
-        REQUIRE(bind(socket.borrow().number(), reinterpret_cast<sockaddr*>(&address),
-                     sizeof(address)) == 0);
-        configuration.access_log = "journal";
-    }
-    UniqueFd connect() { return *open_access_log(configuration, true, path.c_str()); }
-    std::string receive() {
-        std::string entry(65536, '\0');
-        const ssize_t size =
-            recv(socket.borrow().number(), entry.data(), entry.size(), MSG_DONTWAIT);
-        entry.resize(size < 0 ? 0 : static_cast<size_t>(size));
-        return entry;
-    }
-};
-
 }  // namespace
-
-TEST_CASE("access_log: lines are gathered and written at once", "[access_log]") {
-    TemporaryDirectory directory;
-    const std::string path = directory.path().string() + "/log";
-    Log log(open_file(path));
-    log.log.add(record_of("first"));
-    log.log.add(record_of("second"));
-    CHECK(contents(path).empty());
-    CHECK(log.log.has_pending());
-    log.log.flush();
-    CHECK_FALSE(log.log.has_pending());
-    CHECK(line_count(contents(path)) == 2);
-    CHECK(contents(path).find(" access id=first ") < contents(path).find(" access id=second "));
-}
 
 TEST_CASE("access_log: sessions and their times are counted", "[access_log]") {
     TemporaryDirectory directory;
@@ -118,95 +75,6 @@ TEST_CASE("access_log: sessions and their times are counted", "[access_log]") {
     CHECK(log.statistics->timings[static_cast<size_t>(Timing::Hello)].sum_us.read() == 120);
     CHECK(log.statistics->timings[static_cast<size_t>(Timing::Handoff)].sum_us.read() == 120);
     CHECK(log.statistics->timings[static_cast<size_t>(Timing::SiteWait)].sum_us.read() == 120);
-}
-
-TEST_CASE("access_log: a replaced file has all lines from before, the new one all after",
-          "[access_log]") {
-    TemporaryDirectory directory;
-    const std::string old_path = directory.path().string() + "/old",
-                      new_path = directory.path().string() + "/new";
-    Log log(open_file(old_path));
-    log.log.add(record_of("first"));
-    log.log.replace(open_file(new_path));
-    log.log.add(record_of("second"));
-    log.log.flush();
-    CHECK(contents(old_path).find(" id=first ") != std::string::npos);
-    CHECK(line_count(contents(old_path)) == 1);
-    CHECK(contents(new_path).find(" id=second ") != std::string::npos);
-    CHECK(line_count(contents(new_path)) == 1);
-}
-
-TEST_CASE("access_log: what a stalled reader has no room for goes into the new file",
-          "[access_log]") {
-    TemporaryDirectory directory;
-    const std::string new_path = directory.path().string() + "/new";
-    int ends[2];
-    REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-    const UniqueFd reader = UniqueFd::adopt(ends[0]);
-    Log log(UniqueFd::adopt(ends[1]));
-    const int pipe_bytes = fcntl(reader.borrow().number(), F_GETPIPE_SZ);
-    size_t lines = 0;
-    for (; !log.log.has_pending() || lines == 0; lines++) {
-        log.log.add(record_of("some"));
-        log.log.flush();
-    }
-    log.log.replace(open_file(new_path));
-    log.log.flush();
-    CHECK_FALSE(log.log.has_pending());
-
-    std::string piped(static_cast<size_t>(pipe_bytes), '\0');
-    const ssize_t size = read(reader.borrow().number(), piped.data(), piped.size());
-    REQUIRE(size > 0);
-    piped.resize(static_cast<size_t>(size));
-    CHECK(piped.ends_with('\n'));
-    CHECK(line_count(piped) + line_count(contents(new_path)) == lines);
-    CHECK(log.statistics->access_lines_lost.read() == 0);
-}
-
-TEST_CASE("access_log: on a full disk lines are lost and counted, and it recovers",
-          "[access_log]") {
-    TemporaryDirectory directory;
-    Log log(UniqueFd::adopt(open("/dev/full", O_WRONLY | O_CLOEXEC)));
-    for (int i = 0; i < 3; i++) {
-        log.log.add(record_of("lost"));
-        log.log.flush();
-    }
-    CHECK(log.statistics->access_lines_lost.read() == 3);
-    CHECK_FALSE(log.log.has_pending());
-
-    const std::string path = directory.path().string() + "/log";
-    log.log.replace(open_file(path));
-    log.log.add(record_of("kept"));
-    log.log.flush();
-    CHECK(line_count(contents(path)) == 1);
-    CHECK(log.statistics->access_lines_lost.read() == 3);
-}
-
-// RLIMIT_FSIZE makes a disk of a few bytes.
-TEST_CASE("access_log: a line that a full disk has cut is ended before the next one",
-          "[access_log]") {
-    TemporaryDirectory directory;
-    const std::string path = directory.path().string() + "/log";
-    Log log(open_file(path));
-    rlimit before{};
-    REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
-    const auto handler = signal(SIGXFSZ, SIG_IGN);
-    const rlimit small{40, before.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
-    log.log.add(record_of("cut"));
-    log.log.flush();
-    log.log.add(record_of("lost"));
-    log.log.flush();
-    setrlimit(RLIMIT_FSIZE, &before);
-    signal(SIGXFSZ, handler);
-    log.log.add(record_of("kept"));
-    log.log.flush();
-
-    const std::string text = contents(path);
-    CHECK(line_count(text) == 2);
-    CHECK(text.find('\n') == 40);
-    CHECK(text.find(" access id=kept ") == 41 + strlen("2026-01-31T23:59:59.123456Z"));
-    CHECK(log.statistics->access_lines_lost.read() == 2);
 }
 
 TEST_CASE("access_log: who follows sees each session as JSON", "[access_log]") {
@@ -232,76 +100,41 @@ TEST_CASE("access_log: who follows sees each session as JSON", "[access_log]") {
     CHECK(contents(path).find('{') == std::string::npos);
 }
 
-TEST_CASE("access_log: the journal gets an entry for each session", "[access_log]") {
-    Journal journal;
-    Log log(journal.connect(), AccessLogKind::Journal);
-    log.log.add(record_of("first"));
-    log.log.add(record_of("second"));
-    log.log.flush();
-    CHECK_FALSE(log.log.has_pending());
-    const std::string first = journal.receive(), second = journal.receive();
-    CHECK(first.starts_with("MESSAGE=access id=first client=- "));
-    CHECK(first.find("\nPRIORITY=6\nSYSLOG_IDENTIFIER=proxyd\nPROXYD_ID=first\n") != first.npos);
-    CHECK(second.find("\nPROXYD_ID=second\n") != second.npos);
-    CHECK(journal.receive().empty());
-}
-
-TEST_CASE("access_log: a journal that doesn't keep up gets the rest later, in order",
-          "[access_log]") {
-    Journal journal;
-    Log log(journal.connect(), AccessLogKind::Journal);
-    constexpr size_t Count = 200;  // more than the queue of a datagram socket takes, and one call
-    for (size_t i = 0; i < Count; i++)
-        log.log.add(record_of(fmt::format("id-{}", i)));
-    size_t received = 0;
-    for (size_t rounds = 0; received < Count && rounds < Count; rounds++) {
-        log.log.flush();
-        for (std::string entry; !(entry = journal.receive()).empty(); received++)
-            CHECK(entry.find(fmt::format("\nPROXYD_ID=id-{}\n", received)) != entry.npos);
-    }
-    CHECK(received == Count);
-    CHECK_FALSE(log.log.has_pending());
-    CHECK(log.statistics->access_lines_lost.read() == 0);
-}
-
-TEST_CASE("access_log: entries for a journal that has gone are lost and counted", "[access_log]") {
-    Journal journal, successor;
-    Log log(journal.connect(), AccessLogKind::Journal);
-    journal.socket.close();
+TEST_CASE("access_log: lines that are lost are counted", "[access_log]") {
+    Log log(UniqueFd::adopt(open("/dev/full", O_WRONLY | O_CLOEXEC)));
     log.log.add(record_of("lost"));
     log.log.flush();
-    CHECK_FALSE(log.log.has_pending());
     CHECK(log.statistics->access_lines_lost.read() == 1);
+}
 
-    log.log.replace(successor.connect());
-    log.log.add(record_of("kept"));
+TEST_CASE("access_log: a line is text or JSON, with its time", "[access_log]") {
+    TemporaryDirectory directory;
+    const std::string path = directory.path().string() + "/log";
+    Log text(open_file(path)), json(open_file(path), LineLogKind::Lines, AccessLogFormat::Json);
+    text.log.add(record_of("first"));
+    text.log.flush();
+    json.log.add(record_of("second"));
+    json.log.flush();
+    REQUIRE(line_count(contents(path)) == 2);
+    const std::string first = contents(path).substr(0, contents(path).find('\n'));
+    const std::string second = contents(path).substr(first.size() + 1);
+    CHECK(first.find("Z access id=first client=- ") == strlen("2026-01-31T23:59:59.123456"));
+    CHECK(second.starts_with("{\"time\":\"2"));
+    CHECK(second.find("Z\",\"id\":\"second\",\"client\":null,") != std::string::npos);
+}
+
+TEST_CASE("access_log: the journal gets an entry with a message and fields", "[access_log]") {
+    int ends[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const UniqueFd journal = UniqueFd::adopt(ends[0]);
+    Log log(UniqueFd::adopt(ends[1]), LineLogKind::Journal);
+    log.log.add(record_of("first"));
     log.log.flush();
-    CHECK(successor.receive().find("PROXYD_ID=kept\n") != std::string::npos);
-}
-
-TEST_CASE("access_log: what can't be opened says why", "[access_log]") {
-    Configuration configuration;
-    configuration.access_log = "journal";
-    const auto missing = open_access_log(configuration, true, "/nowhere/socket");
-    REQUIRE_FALSE(missing);
-    CHECK(missing.error() == Errno{ENOENT});
-    configuration.access_log = "/nowhere/log";
-    const auto nowhere = open_access_log(configuration, true);
-    REQUIRE_FALSE(nowhere);
-    CHECK(nowhere.error() == Errno{ENOENT});
-}
-
-TEST_CASE("access_log: is closed on exec and leaves no descriptor", "[access_log]") {
-    const auto before = test::open_fds();
-    {
-        Journal journal;
-        CHECK(test::is_close_on_exec(journal.connect()));
-        Configuration configuration;
-        const auto standard_error = open_access_log(configuration, true);
-        REQUIRE(standard_error);
-        CHECK(test::is_close_on_exec(*standard_error));
-        Log log(journal.connect(), AccessLogKind::Journal);
-        log.log.replace(journal.connect());
-    }
-    CHECK(test::open_fds() == before);
+    CHECK_FALSE(log.log.has_pending());
+    std::string entry(65536, '\0');
+    const ssize_t size = recv(journal.borrow().number(), entry.data(), entry.size(), MSG_DONTWAIT);
+    REQUIRE(size > 0);
+    entry.resize(static_cast<size_t>(size));
+    CHECK(entry.starts_with("MESSAGE=access id=first client=- "));
+    CHECK(entry.find("\nPRIORITY=6\nSYSLOG_IDENTIFIER=proxyd\nPROXYD_ID=first\n") != entry.npos);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/channel.h"
+#include "base/daemon/channel.h"
 
 #include "tests/support/fd_census.h"
 #include "tests/unit/catch.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/cidr_list.h"
+#include "base/daemon/configuration/cidr_list.h"
 
 #include "tests/unit/catch.h"
 

@@ -93,7 +93,8 @@ TEST_CASE("what is wrong with a route that is an object", "[configuration_access
         "an array of addresses and prefixes such as [\"192.0.2.0/24\", "
         "\"2001:db8::/32\"] is allowed";
     CHECK(route_error_of("{}") ==
-          "p.json:2: routes.a.site: is missing, the absolute path of a directory is needed");
+          "p.json:2: routes.a.site: is missing, the absolute path of a directory is needed, or "
+          "'tcp'");
     CHECK(route_error_of(R"({"site": "s"})") ==
           "p.json:2: routes.a.site: 's' is no absolute path, the absolute path of a directory is "
           "allowed");
@@ -132,15 +133,6 @@ TEST_CASE("what is wrong with application protocols", "[configuration_access]") 
           "p.json:2: routes.a.alpn.h2: is given twice, first in line 2");
     CHECK(error_of(R"({"listen": [":1"], "alpn":)", "7", "}") ==
           std::string("p.json:2: alpn: is a number, ") + Objects);
-}
-
-TEST_CASE("a relay to TCP servers isn't there yet", "[configuration_access]") {
-    CHECK(route_error_of(R"({"site": "tcp://nas:443"})") ==
-          "p.json:2: routes.a.site: 'tcp://nas:443': proxyd hands over to sites only, a relay to "
-          "TCP servers isn't there yet");
-    CHECK(route_error_of(R"({"tcp": ["10.0.0.7:443"]})") ==
-          "p.json:2: routes.a.tcp: proxyd hands over to sites only, a relay to TCP servers isn't "
-          "there yet, use 'site'");
 }
 
 TEST_CASE("what is wrong with the lists of a listener", "[configuration_access]") {

@@ -56,7 +56,7 @@ TEST_CASE("configuration: the smallest one has every default", "[configuration]"
     CHECK(configuration->wait_for_site == std::chrono::seconds(10));
     CHECK(configuration->pending_max == 1000);
     CHECK(configuration->sessions_max == 10000);
-    CHECK(configuration->access_log == "stderr");
+    CHECK(configuration->daemon.access_log == "stderr");
 }
 
 TEST_CASE("configuration: printed and read again it prints the same", "[configuration]") {
@@ -95,6 +95,7 @@ TEST_CASE("configuration: unknown keys come with a hint", "[configuration]") {
           "p.json:2: rotues: is not a key of proxyd, did you mean 'routes'?");
     CHECK(error_of(R"("colour": 1)") ==
           "p.json:2: colour: is not a key of proxyd, allowed are listen, routes, alpn, sites, "
+          "tcpshim, "
           "hello_bytes_max, hello_timeout, silent_after, wait_for_site, pending_max, sessions_max, "
           "source_sessions_max, source_connections_per_second_max, access_log, access_log_format, "
           "workers, worker_timeout, user, control, log_level, metrics");
@@ -165,12 +166,9 @@ TEST_CASE("configuration: routes", "[configuration]") {
           "allowed");
     CHECK(route_error_of(R"("@htpt": "/1")") ==
           "p.json:2: routes.@htpt: is not a protocol class, did you mean '@http'?");
-    CHECK(route_error_of(R"("a.b": "tcp://x:1")") ==
-          "p.json:2: routes.a.b: 'tcp://x:1': proxyd hands over to sites only, a relay to TCP "
-          "servers isn't there yet");
     CHECK(route_error_of(R"("a.b": 1)") ==
-          "p.json:2: routes.a.b: is a number, the absolute path of a directory or an object with "
-          "'site' is allowed");
+          "p.json:2: routes.a.b: is a number, the absolute path of a directory, "
+          "\"tcp://HOST:PORT\", or an object with 'site' or 'tcp' is allowed");
 }
 
 TEST_CASE("configuration: all errors are told in one run, in the order of the file",
@@ -191,10 +189,10 @@ TEST_CASE("configuration: the control socket", "[configuration]") {
         return parse_configuration(
             R"({"listen": [":1"], "sites": "/s")" + std::string(control) + "}", "p.json");
     };
-    CHECK(parse("")->control == "/run/proxyd/control.sock");
-    CHECK(parse("")->control_place.empty());
-    CHECK(parse(R"(, "control": "none")")->control == "none");
-    CHECK(parse(R"(, "control": "/a/b")")->control_place == "p.json:1: control");
+    CHECK(parse("")->daemon.control == "/run/proxyd/control.sock");
+    CHECK(parse("")->daemon.control_place.empty());
+    CHECK(parse(R"(, "control": "none")")->daemon.control == "none");
+    CHECK(parse(R"(, "control": "/a/b")")->daemon.control_place == "p.json:1: control");
     CHECK(error_of(R"("control": "here")") ==
           "p.json:2: control: 'here' is no absolute path, \"none\" or an absolute path is allowed");
     CHECK(error_of(R"("control": 7)") ==

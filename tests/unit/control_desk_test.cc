@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/control_desk.h"
 
-#include "proxyd/socket_file.h"
+#include "base/daemon/socket_file.h"
 #include "tests/support/fd_census.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/catch.h"
@@ -40,7 +40,7 @@ struct Fixture {
 
     Fixture() {
         REQUIRE(other.has_value());
-        configuration.control = path;
+        configuration.daemon.control = path;
     }
     void put_in_force() {
         REQUIRE(desk.open_next(configuration).empty());
@@ -96,7 +96,7 @@ TEST_CASE("control_desk: does not try again for a configuration without a contro
           "[control_desk]") {
     Fixture f;
     f.put_in_force();
-    f.configuration.control = "none";
+    f.configuration.daemon.control = "none";
     f.put_in_force();
     f.end_other();
     Deadline deadline{f.loop};
@@ -107,7 +107,7 @@ TEST_CASE("control_desk: does not try again for a configuration without a contro
 
 TEST_CASE("control_desk: a place that was asked for by name must be free", "[control_desk]") {
     Fixture f;
-    f.configuration.control_place = "a.json:3: control";
+    f.configuration.daemon.control_place = "a.json:3: control";
     CHECK(f.desk.open_next(f.configuration) ==
           Problems{"a.json:3: control: cannot listen at " + f.path +
                    ": somebody answers there already"});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/control_socket.h"
+#include "base/daemon/control/control_socket.h"
 
-#include "proxyd/socket_file.h"
+#include "base/daemon/socket_file.h"
 #include "tests/support/fd_census.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/catch.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/intrusive_list.h"
+#include "base/daemon/intrusive_list.h"
 
 #include "tests/unit/catch.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/json_message.h"
+#include "base/daemon/json_message.h"
 
 #include "tests/unit/catch.h"
 

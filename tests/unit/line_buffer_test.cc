@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/line_buffer.h"
+#include "base/daemon/line_buffer.h"
 
 #include "tests/unit/catch.h"
 

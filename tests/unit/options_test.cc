@@ -64,6 +64,21 @@ TEST_CASE("options: an error is one line that names the word", "[options]") {
           "option '--check=yes' takes no argument, see example --help");
 }
 
+TEST_CASE("options: a name is written out, but for -h", "[options]") {
+    CHECK(parse({"example", "--conf", "a"}).error() ==
+          "unknown option '--conf', see example --help");
+    CHECK(parse({"example", "--conf=a"}).error() ==
+          "unknown option '--conf=a', see example --help");
+    CHECK(parse({"example", "--c"}).error() == "unknown option '--c', see example --help");
+    CHECK(parse({"example", "--conf"}).error() == "unknown option '--conf', see example --help");
+    CHECK(parse({"example", "--chec=x"}).error() ==
+          "unknown option '--chec=x', see example --help");
+    const auto line = parse({"example", "-h", "--check"});
+    REQUIRE(line.has_value());
+    CHECK(line->has("help"));
+    CHECK(line->has("check"));
+}
+
 TEST_CASE("options: the help is made from the table", "[options]") {
     CHECK(help_text(Example) ==
           "Usage: example [--config FILE] [--check]\n"

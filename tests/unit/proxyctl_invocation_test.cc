@@ -33,7 +33,8 @@ TEST_CASE("proxyctl_invocation: site has commands of its own", "[proxyctl_invoca
 
 TEST_CASE("proxyctl_invocation: errors", "[proxyctl_invocation]") {
     const std::string known =
-        "; there are status, sites, sessions, routes, explain, events, reload, upgrade, log-level, "
+        "; there are status, sites, sessions, routes, backends, explain, events, reload, upgrade, "
+        "log-level, "
         "metrics, site add, site list";
     CHECK(parse_proxyctl({}).error() == "a command is missing, see proxyctl --help");
     CHECK(parse_proxyctl({"stat"}).error() == "'stat' is not a command" + known);

@@ -167,3 +167,37 @@ TEST_CASE("proxyctl_show: events", "[proxyctl_show]") {
     CHECK(show_event(Json::parse(R"({"lost":7})")) ==
           "... 7 events are lost: this reader did not keep up");
 }
+
+TEST_CASE("proxyctl shows a tcpshim, its sites and its workers", "[proxyctl_show]") {
+    const auto status = Json::parse(R"({"program":"tcpshim","version":"0.1.0","pid":7,
+        "uptime_ms":65000,"configuration":"","configuration_age_ms":1000,"generation":1,
+        "user":"proxyd","landlock":0,"log_level":"notice","sites":[{"site":"nas","ports":[443,80],
+        "backends":2,"backends_up":1,"active":3,"connections":40,"retried":0,"to_backend":1023,
+        "to_client":1024}],"workers":[{"pid":8,"state":"serving","generation":1,"uptime_ms":900,
+        "active":3}]})");
+
+    CHECK(proxyd::show_relay_status(status) ==
+          "tcpshim 0.1.0, process 7, up 1m05s\n"
+          "configuration  command line, loaded 1.0s ago (generation 1)\n"
+          "worker runs as proxyd, confined by seccomp (this kernel has no Landlock)\n"
+          "log level      notice\n"
+          "\n"
+          "SITE  PORTS   UP  BACKENDS  ACTIVE  CONNECTIONS  RETRIED  TO BACKEND  TO CLIENT\n"
+          "nas   443,80   1         2       3           40        0        1023       1.0K\n"
+          "\n"
+          "PROCESS  STATE    GENERATION     UP  ACTIVE\n"
+          "      8  serving           1  900ms       3\n");
+}
+
+TEST_CASE("proxyctl shows backends, and why one is down", "[proxyctl_show]") {
+    const auto backend = Json::parse(R"({"site":"nas","backend":"nas.lan:443","state":"down",
+        "since_ms":3000,"cause":"HTTP 503","active":0,"connections":9,"failures":2,
+        "to_backend":10485760,"to_client":5368709120})");
+
+    CHECK(proxyd::show_backends({backend}) ==
+          "SITE  BACKEND      STATE   FOR  ACTIVE  CONNECTIONS  FAILURES  TO BACKEND  TO CLIENT  "
+          "CAUSE\n"
+          "nas   nas.lan:443  down   3.0s       0            9         2         10M       5.0G  "
+          "HTTP 503\n");
+    CHECK(proxyd::show_backends({}) == "no backends\n");
+}

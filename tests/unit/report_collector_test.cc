@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "base/daemon/socket_file.h"
 #include "proxyd/control_commands.h"
-#include "proxyd/socket_file.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/catch.h"
 

@@ -4,7 +4,8 @@
 // worker should be able to: each attempt fails, or is the end of the child.
 #include "proxyd/sandbox.h"
 
-#include "proxyd/privileges.h"
+#include "base/daemon/confinement/landlock.h"
+#include "base/daemon/confinement/privileges.h"
 #include "tests/support/fd_census.h"
 #include "tests/support/tcp_pair.h"
 #include "tests/support/temporary_directory.h"
@@ -52,10 +53,6 @@ std::string in_sandbox(Attempt attempt, bool with_filter = true,
     REQUIRE(WEXITSTATUS(status) != NotEntered);
     if (WEXITSTATUS(status) == 0) return "fine";
     return fmt::format("refused: {}", strerrordesc_np(WEXITSTATUS(status)));
-}
-
-[[maybe_unused]] long landlock_version() {
-    return syscall(SYS_landlock_create_ruleset, nullptr, 0, 1);
 }
 
 // The reason to leave a test out; it is printed.

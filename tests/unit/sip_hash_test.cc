@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/sip_hash.h"
+#include "base/daemon/sip_hash.h"
 
 #include "tests/unit/catch.h"
 

@@ -64,20 +64,13 @@ TEST_CASE_METHOD(Fixture, "statistics: a reason that is too long is counted by i
     CHECK(count_of(statistics, Verdict::Rejected, most) == 2);
 }
 
-TEST_CASE_METHOD(Fixture, "statistics: the bound of a bucket belongs to it", "[statistics]") {
-    SharedHistogram& histogram = statistics.timings[static_cast<size_t>(Timing::Hello)];
+TEST_CASE_METHOD(Fixture, "statistics: a time that went backwards counts as none", "[statistics]") {
+    const SharedHistogram& histogram = statistics.timings[static_cast<size_t>(Timing::Hello)];
     statistics.add_timing(Timing::Hello, -1);
-    statistics.add_timing(Timing::Hello, 0);
-    statistics.add_timing(Timing::Hello, 50);
-    statistics.add_timing(Timing::Hello, 51);
-    statistics.add_timing(Timing::Hello, 60'000'000);
-    statistics.add_timing(Timing::Hello, 60'000'001);
+    statistics.add_timing(Timing::Hello, 3);
 
-    CHECK(histogram.counts[0].read() == 3);
-    CHECK(histogram.counts[1].read() == 1);
-    CHECK(histogram.counts[SharedHistogram::BucketCount - 2].read() == 1);
-    CHECK(histogram.counts[SharedHistogram::BucketCount - 1].read() == 1);
-    CHECK(histogram.sum_us.read() == 120'000'102);
+    CHECK(histogram.counts[0].read() == 2);
+    CHECK(histogram.sum_us.read() == 3);
 }
 
 TEST_CASE_METHOD(Fixture, "statistics: sessions in hand go up and down", "[statistics]") {

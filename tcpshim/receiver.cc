@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "tcpshim/receiver.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+namespace proxyd::shim {
+namespace {
+
+// Before those who are here already have their turn: no more are queued by default, either
+// (net.unix.max_dgram_qlen).
+constexpr int ClientsPerTurn = 16;
+// So many in a row ask for longer ones.
+constexpr int FullBurstsMax = 16;
+
+}  // namespace
+
+void Receiver::stop(bool takes_what_is_queued) {
+    if (is_stopped_) return;
+    readable_.stop();
+    is_stopped_ = true;
+    while (takes_what_is_queued && owner_.has_room_for(socket_) && take_one()) {
+    }
+    socket_.fd.close();  // main alone keeps it, so that it dies with main
+}
+
+bool Receiver::take_one() {
+    ReceivedConnection received;
+    switch (receive_connection(socket_.fd, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, received)) {
+        case ReceiveOutcome::Connection:
+            owner_.on_client(std::move(received), socket_);
+            return true;
+        case ReceiveOutcome::NotOne:
+            return true;
+        case ReceiveOutcome::ShutDown:
+        case ReceiveOutcome::Failed:
+            return false;
+    }
+    return false;
+}
+
+// One too many is asked for only when it is likely to be there.
+void Receiver::on_readable() noexcept {
+    for (int taken = 0; taken < burst_; taken++) {
+        if (!owner_.has_room_for(socket_)) return readable_.stop();
+        if (!take_one()) {
+            burst_ = std::max(taken, 1);
+            full_bursts_ = 0;
+            return;
+        }
+    }
+    if (++full_bursts_ < FullBurstsMax) return;  // those that are left make it readable still
+    burst_ = std::min(2 * burst_, ClientsPerTurn);
+    full_bursts_ = 0;
+}
+
+}  // namespace proxyd::shim

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+//
+// RelayPoll waits for the sockets of clients and backends, with an epoll set of its own inside the
+// event loop: edge-triggered, each socket registered once and for everything, so that a relay makes
+// no epoll_ctl(2) call while it runs. libev's own set won't do: it relies on close(2) to take a
+// socket out, but proxyd may still have a client's open. Used by Connection.
+//
+// Edges tell of changes only: whoever is called reads and writes until EAGAIN, or remembers that
+// there is more and asks to be called again, so that one busy relay doesn't keep others waiting.
+#pragma once
+
+#include "base/daemon/event_loop.h"
+#include "base/posix/result.h"
+#include "base/posix/unique_fd.h"
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace proxyd::shim {
+
+enum class Side : uint8_t { Client, Backend };
+
+inline constexpr Side other_side(Side side) {
+    return side == Side::Client ? Side::Backend : Side::Client;
+}
+
+class RelayPoll {
+  public:
+    class Handler {
+      public:
+        // Some of the epoll(7) events; the handler may destroy itself in both.
+        virtual void on_socket_events(Side side, uint32_t epoll_events) noexcept = 0;
+        // It had asked to be called again.
+        virtual void on_turn() noexcept = 0;
+
+      protected:
+        ~Handler() = default;
+    };
+
+    explicit RelayPoll(EventLoop& loop);
+
+    bool is_open() const { return epoll_.is_open(); }
+    // Fails with ENOSPC (max_user_watches) or ENOMEM. What is ready already is told at once.
+    Result<void> add(BorrowedFd socket, Handler& handler, Side side);
+    // Only needed for a socket that somebody else may have open too: close(2) does it otherwise.
+    void remove(BorrowedFd socket);
+    // Once, after all others have had their turn.
+    void call_again(Handler& handler);
+    // No call comes any more; its sockets are removed or closed by now.
+    void forget(Handler& handler);
+
+  private:
+    static constexpr size_t EventsMax = 128;
+
+    void on_readable() noexcept;
+    void run_turns();
+
+    UniqueFd epoll_;
+    std::array<epoll_event, EventsMax> events_;
+    size_t event_count_ = 0;
+    std::vector<Handler*> turns_, turns_now_;
+    ReadWatcher<&RelayPoll::on_readable> readable_;
+    IdleWatcher<&RelayPoll::on_readable> idle_;  // active while anybody wants another turn
+};
+
+}  // namespace proxyd::shim

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: MIT
+#include "tcpshim/supervisor.h"
+
+#include "base/daemon/exit_code.h"
+#include "base/daemon/line_log.h"
+#include "base/daemon/log.h"
+#include "base/daemon/service_manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace proxyd::shim {
+namespace {
+
+using State = WorkerProcess::State;
+
+constexpr auto TaskTimeMax = std::chrono::seconds(60);
+
+UniqueFd duplicate(BorrowedFd fd) {
+    return UniqueFd::adopt(fcntl(fd.number(), F_DUPFD_CLOEXEC, 3));
+}
+
+std::string end_text(int status) {
+    if (WIFSIGNALED(status))
+        return fmt::format(
+            "was ended by SIG{}{}", sigabbrev_np(WTERMSIG(status)),
+            WTERMSIG(status) == SIGSYS ? " (a system call that no worker needs)" : "");
+    return fmt::format("ended with exit code {}", WEXITSTATUS(status));
+}
+
+Result<UniqueFd, std::string> open_access_log(const DaemonConfiguration& daemon) {
+    Result<UniqueFd> log = open_line_log(daemon.access_log, true);
+    if (log) return *std::move(log);
+    return Unexpected{fmt::format("{}: cannot open {}: {}", daemon.access_log_place,
+                                  daemon.access_log, errno_text(log.error().number))};
+}
+
+}  // namespace
+
+Supervisor::Supervisor(Load load, std::vector<PassedSocket> passed)
+    : load_(std::move(load)),
+      passed_(std::move(passed)),
+      restart_(loop_, *this),
+      task_late_(loop_, *this),
+      watchdog_(loop_, *this),
+      terminate_(loop_, *this, SIGTERM),
+      interrupt_(loop_, *this, SIGINT),
+      quit_(loop_, *this, SIGQUIT),
+      hangup_(loop_, *this, SIGHUP),
+      user_signal_1_(loop_, *this, SIGUSR1),
+      child_(loop_, *this, SIGCHLD) {}
+
+int Supervisor::run() {
+    on_watchdog();
+    begin();
+    if (is_busy_) loop_.run();
+    control_.close();
+    if (current_ == nullptr) return exit_code_;
+    remove_metrics_socket(current_->configuration.daemon.metrics);
+    uint64_t accepted = 0;
+    for (const auto& [name, site] : ended_.sites)
+        accepted += site.accepted;
+    log_notice("stopped: connections={}", accepted);
+    return exit_code_;
+}
+
+void Supervisor::reload(Done done) {
+    if (is_leaving_) {
+        if (done) done({"tcpshim is stopping"});
+        return;
+    }
+    if (is_busy_) {
+        wants_reload_ = true;
+        reload_next_.push_back(std::move(done));
+        return;
+    }
+    done_.push_back(std::move(done));
+    begin();
+}
+
+void Supervisor::begin() {
+    is_busy_ = true;
+    if (current_ != nullptr) tell_manager(notify_reloading("reloading"));
+    auto configuration = load_();
+    if (!configuration) {
+        exit_code_ = configuration.error().exit_code;
+        return finish(configuration.error().problems);
+    }
+    exit_code_ = SystemRefused;
+    next_ = std::make_shared<Generation>();
+    next_->number = ++last_generation_;
+    next_->configuration = *std::move(configuration);
+    if (current_ == nullptr) set_log_level(next_->configuration.daemon.log_level);
+    if (Problems problems = prepare(*next_); !problems.empty())
+        return give_up_next(std::move(problems));
+    task_late_.start(TaskTimeMax);
+    if (const auto started = start_worker(next_); !started) give_up_next({started.error()});
+}
+
+Problems Supervisor::prepare(Generation& next) {
+    Problems problems;
+    const DaemonConfiguration& daemon = next.configuration.daemon;
+    auto user = find_user({.name = daemon.user,
+                           .default_name = "proxyd",
+                           .processes = "the worker",
+                           .program = "tcpshim"});
+    if (user)
+        next.user = *std::move(user);
+    else
+        problems.push_back(fmt::format("{}: {}", daemon.user_place, user.error()));
+    next.sockets = OpenSiteSockets::open(
+        next.configuration, current_ ? &current_->sockets : nullptr, passed_, problems);
+    auto log = open_access_log(daemon);
+    if (log)
+        next.access_log = *std::move(log);
+    else
+        problems.push_back(log.error());
+    const bool has_metrics = current_ != nullptr && current_->metrics_socket.is_open() &&
+                             current_->configuration.daemon.metrics.text == daemon.metrics.text;
+    if (has_metrics) {
+        next.metrics_socket = duplicate(current_->metrics_socket);
+    } else if (!daemon.metrics.text.empty()) {
+        auto socket = bind_metrics_socket(daemon.metrics);
+        if (socket)
+            next.metrics_socket = *std::move(socket);
+        else
+            problems.push_back(socket.error());
+    }
+    for (std::string& problem : control_.open_next(daemon))
+        problems.push_back(std::move(problem));
+    return problems;
+}
+
+Result<void, std::string> Supervisor::start_worker(const std::shared_ptr<Generation>& generation) {
+    auto worker = WorkerProcess::start(loop_, *this, generation);
+    if (!worker)
+        return Unexpected{
+            fmt::format("cannot start a worker: {}", errno_text(worker.error().number))};
+    workers_.push_back(*std::move(worker));
+    return {};
+}
+
+void Supervisor::put_next_in_force() {
+    Problems problems;
+    next_->sockets.put_in_place(problems);
+    if (!problems.empty()) return give_up_next(std::move(problems));
+    const auto before = std::exchange(current_, std::move(next_));
+    bool has_removed = false;
+    if (before != nullptr) {
+        has_removed = before->sockets.remove_files(&current_->sockets);
+        if (before->configuration.daemon.metrics.text !=
+            current_->configuration.daemon.metrics.text)
+            remove_metrics_socket(before->configuration.daemon.metrics);
+    }
+    control_.put_next_in_force(current_->configuration.daemon);
+    serve_metrics();
+    set_log_level(current_->configuration.daemon.log_level);
+    for (const auto& worker : workers_) {
+        if (&worker->generation() == current_.get())
+            worker->go();
+        else if (worker->state() != State::Draining)
+            worker->drain(has_removed);
+    }
+    configured_at_ = std::chrono::system_clock::now();
+    const bool somebody_holds_on = std::ranges::any_of(workers_, [](const auto& worker) {
+        return worker->state() == State::Draining && !worker->has_let_go();
+    });
+    if (!somebody_holds_on) finish({});
+}
+
+void Supervisor::serve_metrics() {
+    metrics_.reset();
+    if (!current_->metrics_socket.is_open()) return;
+    auto metrics =
+        MetricsHttp::create(loop_, duplicate(current_->metrics_socket), *this, "tcpshim");
+    if (metrics)
+        metrics_ = *std::move(metrics);
+    else
+        log_error("{}: cannot serve at {}: {}", current_->configuration.daemon.metrics.place,
+                  current_->configuration.daemon.metrics.text, errno_text(metrics.error().number));
+}
+
+// Everything stays as it is; or ends, if there is nothing yet.
+void Supervisor::give_up_next(Problems problems) {
+    const auto failed = std::move(next_);
+    for (const auto& worker : workers_)
+        if (&worker->generation() == failed.get()) worker->kill();
+    failed->sockets.remove_files(current_ ? &current_->sockets : nullptr);
+    const MetricsAddress& metrics = failed->configuration.daemon.metrics;
+    if (failed->metrics_socket.is_open() &&
+        (current_ == nullptr || current_->configuration.daemon.metrics.text != metrics.text))
+        remove_metrics_socket(metrics);
+    control_.give_next_up();
+    finish(problems);
+}
+
+void Supervisor::finish(const Problems& problems) {
+    task_late_.stop();
+    is_busy_ = false;
+    if (current_ == nullptr) {
+        for (const std::string& problem : problems)
+            fmt::print(stderr, "{}\n", problem);
+        return loop_.stop();
+    }
+    exit_code_ = Fine;
+    const bool is_start = current_->number == 1 && problems.empty();
+    const std::string what =
+        fmt::format("sites={} sockets={} generation={}", current_->configuration.sites.size(),
+                    current_->sockets.size(), current_->number);
+    if (!problems.empty()) {
+        failed_reloads_++;
+        for (const std::string& problem : problems)
+            log_error("{}", problem);
+        log_error("reload failed, everything goes on as before");
+    } else if (is_start) {
+        log_notice("ready: {}", what);
+    } else {
+        reloads_++;
+        log_notice("reloaded: {}", what);
+    }
+    tell_manager(notify_ready(problems.empty() ? what : "the last reload failed; " + what));
+    for (const Done& done : std::exchange(done_, {}))
+        if (done) done(problems);
+    if (!std::exchange(wants_reload_, false)) return;
+    for (Done& done : std::exchange(reload_next_, {}))
+        done_.push_back(std::move(done));
+    if (!is_leaving_) begin();
+}
+
+void Supervisor::on_task_late() noexcept {
+    if (next_ != nullptr)
+        give_up_next({fmt::format("the new worker was not ready in {} s", TaskTimeMax.count())});
+    else
+        finish({});  // an old worker that hangs is not waited for
+}
+
+WorkerProcess* Supervisor::worker_of(const Channel& channel) const {
+    const auto found = std::ranges::find_if(
+        workers_, [&](const auto& worker) { return &worker->channel() == &channel; });
+    return found == workers_.end() ? nullptr : found->get();
+}
+
+// Or about to.
+WorkerProcess* Supervisor::serving() const {
+    const auto found = std::ranges::find_if(workers_, [&](const auto& worker) {
+        return &worker->generation() == current_.get() && worker->state() != State::Draining;
+    });
+    return found == workers_.end() ? nullptr : found->get();
+}
+
+void Supervisor::on_message(Channel& channel, const nlohmann::json& message, UniqueFd) {
+    WorkerProcess* const worker = worker_of(channel);
+    const auto is = message.find("is");
+    if (worker == nullptr || is == message.end() || !is->is_string()) return;
+    if (*is == "ready" && worker->state() == State::Starting) {
+        if (next_ != nullptr && &worker->generation() == next_.get())
+            put_next_in_force();
+        else if (&worker->generation() == current_.get())
+            worker->go();
+    } else if (*is == "failed") {
+        const auto why = message.find("why");
+        const std::string text =
+            why != message.end() && why->is_string() ? why->get<std::string>() : "?";
+        if (next_ != nullptr && &worker->generation() == next_.get())
+            give_up_next({text});
+        else
+            log_error("worker (process {}): {}", worker->pid(), text);
+    } else if (*is == "draining") {
+        worker->set_has_let_go();
+        const bool is_last = std::ranges::none_of(workers_, [](const auto& each) {
+            return each->state() == State::Draining && !each->has_let_go();
+        });
+        if (is_busy_ && next_ == nullptr && is_last) finish({});
+    }
+}
+
+// It has ended, or it has said what no worker says: then it is one no longer.
+void Supervisor::on_channel_end(Channel& channel) {
+    if (WorkerProcess* const worker = worker_of(channel); worker && !worker->has_let_go())
+        worker->kill();
+}
+
+void Supervisor::on_child() noexcept {
+    std::vector<std::pair<std::unique_ptr<WorkerProcess>, int>> ended;
+    for (auto& worker : workers_) {
+        int status;
+        if (waitpid(worker->pid(), &status, WNOHANG) != worker->pid()) continue;
+        worker->channel().receive_now();
+        ended.emplace_back(std::move(worker), status);
+    }
+    std::erase(workers_, nullptr);
+    for (auto& [worker, status] : ended)
+        on_worker_end(std::move(worker), status);
+    if (workers_.empty() && is_leaving_) loop_.stop();
+}
+
+void Supervisor::on_worker_end(std::unique_ptr<WorkerProcess> worker, int status) {
+    ended_.add(worker->generation().configuration, worker->statistics(),
+               StatisticsTotals::Of::Ended);
+    const bool was_next = next_ != nullptr && &worker->generation() == next_.get();
+    const bool is_fine =
+        worker->state() == State::Draining &&
+        (WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
+    const std::string how = fmt::format("worker (process {}) {}", worker->pid(), end_text(status));
+    if (was_next) return give_up_next({how + " before it was ready"});
+    if (!is_fine) log_error("{}", how);
+    if (worker->state() == State::Draining) {
+        if (is_busy_ && next_ == nullptr && !worker->has_let_go()) finish({});
+        return;
+    }
+    if (&worker->generation() != current_.get() || is_leaving_) return;
+    restart_.start(backoff_.next(Clock::now() - worker->started_at()));
+}
+
+// What was queued for the one that has died waits in the sockets meanwhile.
+void Supervisor::replace_worker() noexcept {
+    if (is_leaving_ || serving() != nullptr) return;
+    // The one before has taken nothing from main: what it had was its own copy.
+    const auto started = start_worker(current_);
+    if (started) {
+        restarts_++;
+        return;
+    }
+    log_error("{}", started.error());
+    restart_.start(backoff_.next(Clock::duration::zero()));
+}
+
+void Supervisor::leave(std::string_view state) {
+    is_leaving_ = true;
+    exit_code_ = Fine;
+    if (next_ != nullptr) give_up_next({"stopping"});
+    log_notice("stopping");
+    tell_manager(notify_stopping(state));
+    restart_.stop();
+    if (current_ != nullptr) current_->sockets.remove_files(nullptr);
+    for (const auto& worker : workers_)
+        if (worker->state() != State::Draining) worker->drain(true);
+    if (workers_.empty()) loop_.stop();
+}
+
+// The first time what is relayed may go on for a while; the second time it is cut off.
+void Supervisor::on_stop() noexcept {
+    if (!is_leaving_) leave("relaying what is left");
+    if (++stop_requests_ > 1) {
+        for (const auto& worker : workers_)
+            worker->kill();
+        return;
+    }
+    for (const auto& worker : workers_)
+        worker->limit_drain();
+}
+
+// There may be a successor before the last one has gone: it gets all that only one can have.
+void Supervisor::on_quit() noexcept {
+    if (is_leaving_) return;
+    leave("relaying what is left, for as long as it takes");
+    control_.close();
+    if (current_ != nullptr) {
+        metrics_.reset();
+        remove_metrics_socket(current_->configuration.daemon.metrics);
+        current_->metrics_socket.close();
+    }
+}
+
+void Supervisor::on_hangup() noexcept {
+    log_notice("reload asked for by SIGHUP");
+    reload({});
+}
+
+void Supervisor::on_reopen() noexcept {
+    if (current_ == nullptr) return;
+    auto log = open_access_log(current_->configuration.daemon);
+    if (!log) return log_error("{}; the old one goes on", log.error());
+    current_->access_log = *std::move(log);
+    for (const auto& worker : workers_)
+        worker->channel().send({{"do", "access_log"}}, duplicate(current_->access_log));
+    log_notice("reopened the access log");
+}
+
+void Supervisor::set_level(LogLevel level) {
+    set_log_level(level);
+    for (const auto& worker : workers_)
+        worker->channel().send({{"do", "log_level"}, {"level", log_level_word(level)}});
+}
+
+// A manager that can't be told is no reason to end; it may find one to end us.
+void Supervisor::tell_manager(const Result<void>& told) {
+    if (told || std::exchange(is_manager_deaf_, true)) return;
+    log_warning("cannot tell the service manager: {}", errno_text(told.error().number));
+}
+
+// Main alone is of no use: a worker must serve, or there is a reason why none does.
+void Supervisor::on_watchdog() noexcept {
+    const auto interval = watchdog_interval();
+    if (!interval) return;
+    if (is_leaving_ || current_ == nullptr || serving() != nullptr) tell_manager(notify_alive());
+    watchdog_.start(*interval);
+}
+
+ServiceStatus Supervisor::status() {
+    ServiceStatus status;
+    status.configuration = &current_->configuration;
+    status.user = current_->user.name;
+    status.started_at = started_at_;
+    status.configured_at = configured_at_;
+    status.generation = current_->number;
+    status.restarts = restarts_;
+    status.reloads = reloads_;
+    status.failed_reloads = failed_reloads_;
+    for (const auto& worker : workers_) {
+        uint64_t active = 0;
+        for (size_t i = 0; i < worker->statistics().site_count(); i++)
+            active += worker->statistics().site(i).active.read();
+        status.workers.push_back({worker->pid(), worker->state(), worker->generation().number,
+                                  Clock::now() - worker->started_at(), active});
+    }
+    return status;
+}
+
+StatisticsTotals Supervisor::totals() {
+    StatisticsTotals totals = ended_;
+    const WorkerProcess* const current = serving();
+    for (const auto& worker : workers_)
+        totals.add(worker->generation().configuration, worker->statistics(),
+                   worker.get() == current ? StatisticsTotals::Of::Serving
+                                           : StatisticsTotals::Of::Draining);
+    return totals;
+}
+
+std::string Supervisor::metrics_text() {
+    return prometheus_text(status(), totals());
+}
+
+}  // namespace proxyd::shim
