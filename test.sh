@@ -49,7 +49,7 @@ libraries=(libc-ares-dev libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev 
 to_build=(g++ cmake ninja-build pkg-config "${libraries[@]}" catch2)
 to_test=(python3 python3-pytest dnsmasq-base iproute2 libcap2-bin musl-tools strace procps util-linux sudo)
 to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)
-servers_and_clients=(nginx nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
+servers_and_clients=(nginx nginx-dev nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
     python3-aiosmtpd)
 # What goes through the exercises behind proxyd, under libpreload.
 language_servers=(python3-django gunicorn python3-gevent python3-eventlet uwsgi-core uwsgi-plugin-python3 uvicorn python3-waitress
@@ -69,6 +69,7 @@ packages=("${to_build[@]}" "${to_test[@]}" "${to_check[@]}" "${servers_and_clien
 # It would take the place of another mail server.
 [[ -x /usr/sbin/sendmail ]] || packages+=(postfix)
 [[ " ${presets[*]} " != *" asan "* ]] || packages+=("${to_build_with_clang[@]}")
+[[ -z ${PROXYD_SOAK:-} ]] || packages+=(patchelf)  # to run the nginx of other releases
 packaging/install-missing.sh "${packages[@]}"
 
 failed_steps=()
