@@ -11,6 +11,7 @@ import pytest
 
 from nginx_native_support import EveryFlavour, Flavours, Get, IsLong, curl, start
 from support.native_nginx import Flavour, HttpPort, NativeNginx, Script
+from support.load import peers_of
 from support.processes import DeadlineSeconds, children_of, descriptors_of
 from support.workspace import wait_until
 
@@ -73,6 +74,7 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     nginx = start(flavour)
     curl.request(nginx)
     workers = children_of(nginx.master_pid())
+    wait_until(lambda: not any(peers_of(pid) for pid in workers), "the end of its connection")
     before = sorted(kind for pid in workers for kind in descriptors_of(pid))
     sender = Sender(workspace, nginx)
     for payload, expected in Payloads.values():
