@@ -82,6 +82,14 @@ bool PreparedSocket::is_idle() const {
     return !holds_socket(state->claimant, SocketLink(number), is_at_same_number ? number : -1);
 }
 
+bool PreparedSocket::has_name(uint16_t edge_port, const SiteDirectory& directory) const {
+    if (is_unused() || !is_hidden) return directory.has(file_name.text.data(), file_name);
+    InstanceLabel::Text label_text;
+    SiteSocketName::Text name_text;
+    SiteSocketName{edge_port, state->label.format(label_text)}.format(name_text);
+    return directory.has(name_text.data(), file_name);
+}
+
 PreparedSockets::PreparedSockets(uint16_t edge_port) {
     const GuestConfig& config = guest_config();
     for (size_t i = 0; i < config.inherited_count; i++) {
@@ -148,31 +156,29 @@ PreparedChoice PreparedSockets::choose(uint16_t edge_port, const InstanceLabel& 
                                        bool reuses_port, const SiteDirectory* directory,
                                        PreparedSocket*& socket) {
     const auto end = sockets_.begin() + count_;
+    const auto is_reachable = [&](const PreparedSocket& one) {
+        if (directory == nullptr || one.has_name(edge_port, *directory)) return true;
+        trace("nobody can send to %s any more: its name is gone", one.file_name.text.data());
+        return false;
+    };
     for (auto one = sockets_.begin(); one != end; ++one) {
-        if (!one->state || one->state->claimant == 0 ||
-            !is_same_listener(one->state->label, wanted))
-            continue;
+        if (one->is_unused() || !is_same_listener(one->state->label, wanted)) continue;
         socket = &*one;
         const bool is_idle = one->is_idle();
         const bool can_share = reuses_port && one->state->reuses_port;
         if (!is_idle && !can_share) return PreparedChoice::Taken;
-        if (directory == nullptr || !one->is_hidden ||
-            directory->has(edge_port, one->state->label, one->file_name))
-            return is_idle ? PreparedChoice::Claim : PreparedChoice::Share;
-        trace("nobody can send to %s any more: its name is gone", one->file_name.text.data());
+        if (is_reachable(*one)) return is_idle ? PreparedChoice::Claim : PreparedChoice::Share;
     }
     // One whose name is made for the address goes first (443.4-any-443-0.sock of a systemd unit).
-    const auto is_unused = [](const PreparedSocket& one) {
-        return !one.state || one.state->claimant == 0;
-    };
     const auto named = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
         const auto name = SiteSocketName::parse(one.file_name.view());
         const auto label = name ? InstanceLabel::parse(name->instance) : std::nullopt;
-        return is_unused(one) && label && is_same_listener(*label, wanted);
+        return one.is_unused() && label && is_same_listener(*label, wanted) && is_reachable(one);
     });
     const auto unused = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
         const auto name = SiteSocketName::parse(one.file_name.view());
-        return is_unused(one) && (!name || !InstanceLabel::parse(name->instance));
+        return one.is_unused() && (!name || !InstanceLabel::parse(name->instance)) &&
+               is_reachable(one);
     });
     const auto chosen = named != end ? named : unused;
     if (chosen == end) return PreparedChoice::None;

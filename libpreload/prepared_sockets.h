@@ -34,6 +34,10 @@ struct PreparedSocket {
     BorrowedFd fd() const { return BorrowedFd(number); }
     // Nobody listens with it: it was never bound, or whoever did has ended, or has closed it.
     bool is_idle() const;
+    bool is_unused() const { return !state || state->claimant == 0; }
+    // Whether its file is there: as it was made, or under the name that a server gave it. True if
+    // that can't be seen.
+    bool has_name(uint16_t edge_port, const SiteDirectory& directory) const;
 };
 
 enum class PreparedChoice {
@@ -47,8 +51,8 @@ class PreparedSockets {
   public:
     explicit PreparedSockets(uint16_t edge_port);
 
-    // `directory`, if it may be used, says which of them have lost their names: such a socket is
-    // left to those who have it open, since nobody will send to it again.
+    // `directory`, if it may be used, says which of them have lost their names, or have theirs in
+    // another one: such a socket is left to those who have it open, since nobody will send to it.
     PreparedChoice choose(uint16_t edge_port, const InstanceLabel& wanted, bool reuses_port,
                           const SiteDirectory* directory, PreparedSocket*& socket);
     // Whether the site socket called so is one of these, and idle.

@@ -116,21 +116,17 @@ Conflict SiteDirectory::clear_and_find_conflict(uint16_t edge_port, const Instan
     return found;
 }
 
-bool SiteDirectory::has(uint16_t edge_port, const InstanceLabel& label,
-                        const BoundName& bound_name) const {
-    InstanceLabel::Text label_text;
-    SiteSocketName::Text name_text;
-    SiteSocketName{edge_port, label.format(label_text)}.format(name_text);
+bool SiteDirectory::has(const char* file_name, const BoundName& bound_name) const {
     BoundName found;
     struct stat status;
-    switch (probe_site_socket(fd_, name_text.data(), &found)) {
+    switch (probe_site_socket(fd_, file_name, &found)) {
         case SiteSocketState::Alive:
             return found.view() == bound_name.view();
         case SiteSocketState::Dead:
             return false;
         case SiteSocketState::Absent:  // or it can't be reached, for lack of /proc
-            return fstatat(fd_.borrow().number(), name_text.data(), &status, AT_SYMLINK_NOFOLLOW) ==
-                   0;
+            return fstatat(fd_.borrow().number(), file_name, &status, AT_SYMLINK_NOFOLLOW) == 0 ||
+                   errno != ENOENT;
         case SiteSocketState::Unknown:
             return true;
     }

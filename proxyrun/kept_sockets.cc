@@ -114,7 +114,7 @@ void KeptSockets::adopt(UniqueFd socket, uint16_t edge_port) {
 
 Result<std::vector<BorrowedFd>> KeptSockets::of_port(uint16_t edge_port) {
     const auto is_free = [&](const Kept& kept) {
-        return kept.edge_port == edge_port && claimant_of(kept.socket) == 0;
+        return kept.edge_port == edge_port && claimant_of(kept.socket) == 0 && has_first_name(kept);
     };
     if (std::none_of(kept_.begin(), kept_.end(), is_free)) {
         const auto made = make(edge_port);
@@ -151,7 +151,12 @@ Result<void> KeptSockets::make(uint16_t edge_port) {
     return {};
 }
 
+// Nobody has bound those yet that are without the name that they were made under: it was removed,
+// or a server was killed while it was binding.
 void KeptSockets::begin_run() {
+    let_go(std::stable_partition(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+        return kept.is_of_service_manager || claimant_of(kept.socket) != 0 || has_first_name(kept);
+    }));
     for (Kept& kept : kept_)
         kept.claimant_before = claimant_of(kept.socket);
 }
@@ -261,6 +266,10 @@ bool KeptSockets::has_name(const Kept& kept, const std::string& name) const {
     struct stat status;
     return fstatat(directory_.borrow().number(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
            is_same_file(status, kept.file);
+}
+
+bool KeptSockets::has_first_name(const Kept& kept) const {
+    return has_name(kept, BoundName::of(kept.socket).text.data());
 }
 
 bool KeptSockets::is_ours(const char* file_name) const {

@@ -36,7 +36,8 @@ class KeptSockets {
     // one if need be.
     Result<std::vector<BorrowedFd>> of_port(uint16_t edge_port);
 
-    // The server is started, perhaps again: from now on what it binds counts.
+    // The server is started, perhaps again: from now on what it binds counts. Takes those out of
+    // service that no server can bind.
     void begin_run();
     // Whether this run of the server has bound any of them.
     bool has_bound() const;
@@ -95,6 +96,8 @@ class KeptSockets {
     // What the name of a bound one is, or has been; "" for one that nobody has bound.
     static std::string visible_name(const Kept& kept);
     bool has_name(const Kept& kept, const std::string& name) const;
+    // Whether it has the one that it was made under.
+    bool has_first_name(const Kept& kept) const;
     bool is_taken_over(const Kept& kept) const;
     bool name_again(const Kept& kept, const std::string& name) const;
     void keep_spare(const Kept& kept, const std::string& name) const;

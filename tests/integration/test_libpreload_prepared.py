@@ -147,6 +147,20 @@ def test_descriptors_that_are_no_sockets_for_the_port_are_passed_over(site, what
             is_served(child, send_client(site, name))
 
 
+@pytest.mark.parametrize("name", [".443.x.sock", "443.sock"], ids=["hidden", "visible"])
+@pytest.mark.parametrize("what", ["removed", "of another directory"])
+def test_prepared_sockets_without_a_file_in_the_site_are_passed_over(site, name, what):
+    with new_site() as other, new_site_socket(other if what == "of another directory" else site, name) as prepared:
+        if what == "removed":
+            (site.path / name).unlink()
+        os.set_inheritable(prepared.fileno(), True)
+        port = support.free_port()
+        with started(site, port, pass_fds=[prepared.fileno()], PROXYD_SOCKETS=f"443={prepared.fileno()}") as child:
+            own = f"443.4-7f000001-{port}-0.sock"
+            assert site.files() == [own]
+            is_served(child, send_client(site, own))
+
+
 def test_a_keeper_s_socket_outlives_the_server_with_its_queue(site, keeper):
     port = support.free_port()
     name = f"443.4-7f000001-{port}-0.sock"

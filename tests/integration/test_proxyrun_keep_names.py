@@ -57,9 +57,14 @@ def test_a_file_that_somebody_removes_is_there_again(workspace):
     assert os.listdir(server.site.path) == []
 
 
+@pytest.mark.parametrize("restarts", [0, 1], ids=["first-run", "restarted"])
 @pytest.mark.parametrize("keeper", [False, True], ids=["site-sockets", "everything"])
-def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_who_is_queued(workspace, keeper):
+def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_who_is_queued(workspace, keeper, restarts):
+    """A server that has been restarted has an unused socket in store, whose file is gone as well."""
     server = KeptServer(workspace).wait_until_serving()
+    for _ in range(restarts):
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait_until_serving()
     edge = edge_for(workspace, server)
     stop_to_be_killed(server)
     clients = [edge.connect() for _ in range(3)]
