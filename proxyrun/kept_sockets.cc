@@ -300,9 +300,9 @@ std::vector<std::string> KeptSockets::look_after_names() {
             kept.name = Name::Gone;
             if (before == Name::InPlace)
                 news.push_back(fmt::format(
-                    "{}: somebody has removed it, so no client comes to the server before {} is "
+                    "{}: somebody has removed it, so no client comes to the server before it is "
                     "started again",
-                    path, kept.is_of_service_manager ? "its socket unit" : "it"));
+                    path));
         }
     }
     return news;

@@ -130,6 +130,8 @@ bool Supervisor::make_keeper() {
 }
 
 bool Supervisor::watch_signals() {
+    // Whoever has started us may ignore it: then the kernel would keep ends of children to itself.
+    signal(SIGCHLD, SIG_DFL);
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);

@@ -82,6 +82,15 @@ def test_a_server_that_ends_by_itself_ends_proxyrun(workspace):
     assert (complaints(server.proxyrun), os.listdir(server.site.path)) == ([], [])
 
 
+def test_a_server_s_end_is_seen_even_if_whoever_started_proxyrun_ignores_the_ends_of_children(workspace):
+    ignoring = ["bash", "-c", "trap '' CHLD; exec \"$@\"", "bash"]
+    server = KeptServer(workspace, before=ignoring).wait_until_serving()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_until_serving()
+    server.proxyrun.signal(signal.SIGTERM)
+    assert server.proxyrun.wait_for_exit() == 5
+
+
 def test_a_mistake_on_the_command_line_is_not_repeated(workspace):
     server = KeptServer(workspace, "fail=3")
     assert server.proxyrun.wait_for_exit() == 3
