@@ -42,6 +42,12 @@ bool holds_socket(pid_t process, const SocketLink& socket, int except) {
     return is_held || !is_seen;
 }
 
+// The one in the name that it was made under, if any.
+std::optional<InstanceLabel> label_in_name(const PreparedSocket& socket) {
+    const auto name = SiteSocketName::parse(socket.file_name.view());
+    return name ? InstanceLabel::parse(name->instance) : std::nullopt;
+}
+
 // "" for any other descriptor than a datagram socket of AF_UNIX that was bound to a path.
 BoundName name_of_datagram_socket(int fd) {
     int type = 0;
@@ -171,16 +177,17 @@ PreparedChoice PreparedSockets::choose(uint16_t edge_port, const InstanceLabel& 
     }
     // One whose name is made for the address goes first (443.4-any-443-0.sock of a systemd unit).
     const auto named = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
-        const auto name = SiteSocketName::parse(one.file_name.view());
-        const auto label = name ? InstanceLabel::parse(name->instance) : std::nullopt;
+        const auto label = label_in_name(one);
         return one.is_unused() && label && is_same_listener(*label, wanted) && is_reachable(one);
     });
-    const auto unused = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
-        const auto name = SiteSocketName::parse(one.file_name.view());
-        return one.is_unused() && (!name || !InstanceLabel::parse(name->instance)) &&
-               is_reachable(one);
+    // A visible one gets clients as long as it is held, whatever address it was bound to before.
+    const auto left = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
+        return !one.is_hidden && !label_in_name(one) && one.is_idle() && is_reachable(one);
     });
-    const auto chosen = named != end ? named : unused;
+    const auto unused = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
+        return one.is_unused() && !label_in_name(one) && is_reachable(one);
+    });
+    const auto chosen = named != end ? named : left != end ? left : unused;
     if (chosen == end) return PreparedChoice::None;
     socket = &*chosen;
     return PreparedChoice::Claim;

@@ -42,6 +42,12 @@ ino_t inode_of(BorrowedFd socket) {
     return status.st_ino;
 }
 
+bool is_made_for_one_address(BorrowedFd socket) {
+    const BoundName bound_name = BoundName::of(socket);
+    const auto name = SiteSocketName::parse(bound_name.view());
+    return name && InstanceLabel::parse(name->instance);
+}
+
 bool is_same_file(const struct stat& a, const struct stat& b) {
     return a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
@@ -113,8 +119,10 @@ void KeptSockets::adopt(UniqueFd socket, uint16_t edge_port) {
 }
 
 Result<std::vector<BorrowedFd>> KeptSockets::of_port(uint16_t edge_port) {
+    // One with an address in its name is for that alone.
     const auto is_free = [&](const Kept& kept) {
-        return kept.edge_port == edge_port && claimant_of(kept.socket) == 0 && has_first_name(kept);
+        return kept.edge_port == edge_port && claimant_of(kept.socket) == 0 &&
+               !is_made_for_one_address(kept.socket) && has_first_name(kept);
     };
     if (std::none_of(kept_.begin(), kept_.end(), is_free)) {
         const auto made = make(edge_port);
@@ -177,6 +185,16 @@ size_t KeptSockets::give_up_unbound(const std::set<ino_t>& in_use) {
     const auto count = static_cast<size_t>(std::distance(unbound, kept_.end()));
     let_go(unbound);
     return count;
+}
+
+std::vector<std::string> KeptSockets::deaf_of_service_manager(const std::set<ino_t>& in_use) const {
+    std::vector<std::string> paths;
+    for (const Kept& kept : kept_) {
+        if (kept.is_of_service_manager && claimant_of(kept.socket) == kept.claimant_before &&
+            !in_use.contains(inode_of(kept.socket)) && has_first_name(kept))
+            paths.push_back(path_prefix_ + BoundName::of(kept.socket).text.data());
+    }
+    return paths;
 }
 
 void KeptSockets::let_go(std::vector<Kept>::iterator first) {

@@ -45,6 +45,8 @@ class KeptSockets {
     // not `in_use`: a process of another PID namespace may have the number of an earlier one.
     // Returns how many.
     size_t give_up_unbound(const std::set<ino_t>& in_use);
+    // Paths of those that a service manager holds, and this run has not bound.
+    std::vector<std::string> deaf_of_service_manager(const std::set<ino_t>& in_use) const;
 
     // Files that processes have left whose sockets nobody has open any more. To be called with the
     // directory's lock.

@@ -181,8 +181,15 @@ void Supervisor::on_bind_ended(uint16_t edge_port, int error_number) noexcept {
 }
 
 void Supervisor::on_unbound_time() noexcept {
-    if (const size_t count = sockets_.give_up_unbound(in_use()); count > 0)
+    const std::set<ino_t> used = in_use();
+    if (const size_t count = sockets_.give_up_unbound(used); count > 0)
         say("the server doesn't bind {} of the ports any more that it had before", count);
+    for (const std::string& path : sockets_.deaf_of_service_manager(used)) {
+        if (told_of_deaf_.insert(path).second)
+            say("{}: nobody takes the clients who come there: the service manager holds it, and "
+                "the server doesn't bind its address",
+                path);
+    }
     on_names_time();
 }
 

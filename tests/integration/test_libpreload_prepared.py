@@ -125,6 +125,23 @@ def test_inherited_sockets_are_chosen_by_the_label_in_their_names(site):
         is_served(child, send_client(site, names[1]))
 
 
+def test_an_inherited_socket_follows_the_server_to_another_address(site):
+    """It gets clients as long as it is held, whatever the server binds."""
+    with new_site_socket(site, "443.sock") as prepared:
+        os.set_inheritable(prepared.fileno(), True)
+        inherited = {"pass_fds": [prepared.fileno()], "PROXYD_SOCKETS": f"443={prepared.fileno()}"}
+        with started(site, port := support.free_port(), **inherited) as child:
+            is_served(child, send_client(site, "443.sock"))
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        waiting = send_client(site, "443.sock")
+        with started(site, port, "127.0.0.2", **inherited) as child:
+            is_served(child, waiting)
+            assert site.files() == ["443.sock"]
+            with started(site, port, **inherited):
+                assert site.files() == [f"443.4-7f000001-{port}-0.sock", "443.sock"]
+
+
 @pytest.mark.parametrize("what", ["pipe", "tcp", "other port", "closed"])
 def test_descriptors_that_are_no_sockets_for_the_port_are_passed_over(site, what):
     with contextlib.ExitStack() as stack:

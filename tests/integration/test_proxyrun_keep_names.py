@@ -167,6 +167,21 @@ def test_no_server_takes_over_from_itself(workspace, how):
     assert [name.name for name in site.glob("443.*")] == [f"443.d-any-{ServerPort}-0.sock"]
 
 
+def test_it_says_that_nobody_reads_a_socket_of_the_service_manager(workspace):
+    path = workspace.site("kept") / f"443.4-7f000002-{ServerPort}-0.sock"
+    held = workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    held.bind(str(path))
+    number = held.fileno()
+    os.set_inheritable(number, True)
+    # Not sh: to dash a descriptor has one digit.
+    manager = ["bash", "-c", f'exec 3<&{number} {number}<&-; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "bash"]
+    server = KeptServer(workspace, before=manager, pass_fds=[number]).wait_until_serving()
+    server.proxyrun.wait_for_line("^proxyrun: ")
+    assert complaints(server.proxyrun) == [
+        f"proxyrun: {path}: nobody takes the clients who come there: the service manager holds it, and the server doesn't "
+        "bind its address"]
+
+
 # Locks and leftovers.
 
 
