@@ -221,7 +221,7 @@ Result<void> place_with(PreparedSockets& prepared, Result<SiteDirectory>& direct
 Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
     auto directory = SiteDirectory::open_locked(guest_config().site_prefix_bytes.data());
     for (int attempt = 0; attempt < AttemptsMax; attempt++) {
-        PreparedSockets prepared(edge_port);
+        PreparedSockets prepared(edge_port, label);
         const auto placed = place_with(prepared, directory, tcp_fd, edge_port, label);
         if (placed) return placed;
         if (placed.error() == Again) continue;

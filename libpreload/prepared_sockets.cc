@@ -27,6 +27,8 @@ namespace proxyd {
 namespace {
 
 constexpr int KeeperSecondsMax = 2;
+constexpr size_t PerMessageMax = 64;
+constexpr std::string_view MoreFollows = "more";
 
 bool is_same_listener(const InstanceLabel& a, const InstanceLabel& b) {
     return a.address == b.address && a.is_ipv6_only == b.is_ipv6_only;
@@ -96,15 +98,17 @@ bool PreparedSocket::has_name(uint16_t edge_port, const SiteDirectory& directory
     return directory.has(name_text.data(), file_name);
 }
 
-PreparedSockets::PreparedSockets(uint16_t edge_port) {
+PreparedSockets::PreparedSockets(uint16_t edge_port, const InstanceLabel& wanted) {
     const GuestConfig& config = guest_config();
     for (size_t i = 0; i < config.inherited_count; i++) {
-        if (config.inherited[i].edge == edge_port) add({}, config.inherited[i].number, edge_port);
+        if (config.inherited[i].edge == edge_port)
+            add({}, config.inherited[i].number, edge_port, wanted);
     }
-    if (config.keeper_path[0] != '\0') ask_keeper(edge_port);
+    if (config.keeper_path[0] != '\0') ask_keeper(edge_port, wanted);
 }
 
-void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port) {
+void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port,
+                          const InstanceLabel& wanted) {
     if (count_ == sockets_.size()) return;
     PreparedSocket& socket = sockets_[count_];
     socket.file_name = name_of_datagram_socket(number);
@@ -113,15 +117,19 @@ void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port) {
     if (socket.is_hidden) name.remove_prefix(1);
     const auto parsed = SiteSocketName::parse(name);
     if (!parsed || parsed->port != edge_port) return;
+    const auto state = ListenerState::of(BorrowedFd(number));
+    const bool is_elsewhere =
+        state && state->claimant != 0 && !listen_to_the_same(state->label, wanted);
+    if (is_elsewhere && socket.is_hidden) return;
     socket.number = number;
     socket.owned = std::move(owned);
-    socket.state = ListenerState::of(BorrowedFd(number));
+    socket.state = state;
     count_++;
 }
 
-void PreparedSockets::ask_keeper(uint16_t edge_port) {
+void PreparedSockets::ask_keeper(uint16_t edge_port, const InstanceLabel& wanted) {
     keeper_ = connect_to_keeper(guest_config().keeper_path.data());
-    char text[512];
+    char text[16];
     const int length = snprintf(text, sizeof(text), "%u", edge_port);
     if (!keeper_.is_open() || send(keeper_.borrow().number(), text, static_cast<size_t>(length),
                                    MSG_NOSIGNAL) != length) {
@@ -129,8 +137,14 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
               errno);
         return;
     }
-    iovec data{text, sizeof(text)};
-    alignas(cmsghdr) char control[CMSG_SPACE(CountMax * sizeof(int))];
+    while (take_answer(edge_port, wanted)) {
+    }
+}
+
+bool PreparedSockets::take_answer(uint16_t edge_port, const InstanceLabel& wanted) {
+    std::array<char, 512> text;
+    iovec data{text.data(), text.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(PerMessageMax * sizeof(int))];
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -144,7 +158,7 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
     if (answer <= 0) {
         trace("the keeper at %s doesn't answer: errno %d", guest_config().keeper_path.data(),
               errno);
-        return;
+        return false;
     }
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
          part = CMSG_NXTHDR(&message, part)) {
@@ -153,9 +167,10 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
         for (size_t i = 0; i < count; i++) {
             int number;
             memcpy(&number, CMSG_DATA(part) + i * sizeof(int), sizeof(number));
-            add(UniqueFd::adopt(number), number, edge_port);
+            add(UniqueFd::adopt(number), number, edge_port, wanted);
         }
     }
+    return std::string_view(text.data(), static_cast<size_t>(answer)) == MoreFollows;
 }
 
 PreparedChoice PreparedSockets::choose(uint16_t edge_port, const InstanceLabel& wanted,

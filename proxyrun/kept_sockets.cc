@@ -132,9 +132,8 @@ Result<std::vector<BorrowedFd>> KeptSockets::of_port(uint16_t edge_port) {
     for (const Kept& kept : kept_) {
         if (kept.edge_port == edge_port) sockets.push_back(kept.socket);
     }
-    // The last one made is among those that stay.
-    if (sockets.size() > PerPortMax)
-        sockets.erase(sockets.begin(), sockets.end() - static_cast<ptrdiff_t>(PerPortMax));
+    std::stable_partition(sockets.begin(), sockets.end(),
+                          [](BorrowedFd socket) { return claimant_of(socket) == 0; });
     return sockets;
 }
 

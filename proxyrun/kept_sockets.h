@@ -25,15 +25,12 @@ class LeftClients;
 
 class KeptSockets {
   public:
-    // In one answer to a server, at most.
-    static constexpr size_t PerPortMax = 64;
-
     static Result<KeptSockets> in(const std::string& site_directory);
 
     // One that a service manager holds as well: its file and what is queued in it stay at the end.
     void adopt(UniqueFd socket, uint16_t edge_port);
-    // All of that port, at most PerPortMax; at least one of them is bound by nobody yet: a fresh
-    // one if need be.
+    // All of that port, those first that are bound by nobody yet; at least one is: a fresh one if
+    // need be.
     Result<std::vector<BorrowedFd>> of_port(uint16_t edge_port);
 
     // The server is started, perhaps again: from now on what it binds counts. Takes those out of

@@ -40,6 +40,15 @@ def test_a_kept_socket_stays_the_same_over_restarts(workspace):
         assert server.pid != pid
 
 
+def test_sockets_of_any_number_of_addresses_stay_the_same(workspace):
+    server = KeptServer(workspace, "more=140").wait_until_serving()
+    inode, files = server.inode, server.file_inodes()
+    assert len(files) == 141
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_until_serving()
+    assert (server.inode, server.file_inodes()) == (inode, files)
+
+
 def test_clients_wait_in_it_while_the_server_is_started_again(workspace):
     server = KeptServer(workspace).wait_until_serving()
     edge = workspace.close_at_end(preload_support.Edge(server.site, "127.0.0.1", 0, 443))
