@@ -102,6 +102,7 @@ Result<void> prepare(BorrowedFd stand_in, int tcp_fd, const InstanceLabel& label
     StandIn listener{stand_in, ListenerState::of(stand_in).value_or(ListenerState())};
     listener.state.label = label;
     listener.state.claimant = getpid();
+    listener.state.claimant_start = ListenerState::start_of(getpid());
     listener.state.is_listening = false;
     carry_options(BorrowedFd(tcp_fd), untouched, listener);
     if (!listener.store()) return Unexpected{Errno{ENOBUFS}};

@@ -85,6 +85,8 @@ UniqueFd connect_to_keeper(const char* path) {
 bool PreparedSocket::is_idle() const {
     if (!state || state->claimant == 0) return true;
     if (kill(state->claimant, 0) != 0 && errno == ESRCH) return true;
+    const uint32_t start = ListenerState::start_of(state->claimant);
+    if (start != 0 && state->claimant_start != 0 && start != state->claimant_start) return true;
     // Its number here is no sign of use, nor in another process that has inherited it likewise.
     const bool is_at_same_number = !owned.is_open() || state->claimant == getpid();
     return !holds_socket(state->claimant, SocketLink(number), is_at_same_number ? number : -1);

@@ -31,9 +31,11 @@
 namespace proxyd {
 namespace {
 
-pid_t claimant_of(BorrowedFd socket) {
+// PID and start of the process, since PIDs come again; 0: nobody.
+uint64_t claimant_of(BorrowedFd socket) {
     const auto state = ListenerState::of(socket);
-    return state ? state->claimant : 0;
+    if (!state || state->claimant == 0) return 0;
+    return uint64_t{state->claimant_start} << 32 | static_cast<uint32_t>(state->claimant);
 }
 
 ino_t inode_of(BorrowedFd socket) {

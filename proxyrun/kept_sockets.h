@@ -82,7 +82,7 @@ class KeptSockets {
         UniqueFd socket;
         uint16_t edge_port = 0;
         struct stat file {};  // of the file's inode, whatever its name
-        pid_t claimant_before = 0;
+        uint64_t claimant_before = 0;
         bool is_of_service_manager = false;
         std::string spare_name;  // the second hidden one; "": there is none
         Name name = Name::InPlace;

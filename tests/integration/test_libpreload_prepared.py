@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 
 import preload_support as support
@@ -123,6 +124,43 @@ def test_inherited_sockets_are_chosen_by_the_label_in_their_names(site):
         child = stack.enter_context(started(site, port, pass_fds=numbers, PROXYD_SOCKETS=sockets))
         assert site.files() == sorted(names)
         is_served(child, send_client(site, names[1]))
+
+
+NumberComesAgain = """
+import os, subprocess, sys, time
+number = int(sys.argv[1])
+def start():
+    server = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=[number])
+    print(server.stdout.readline(), end="", flush=True)
+    return server
+first = start()
+with open(f"/proc/{first.pid}/stat") as stat:
+    started = int(stat.read().rpartition(")")[2].split()[19])
+while time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") < started + 2:
+    pass  # a tick or two, by which they differ
+first.kill()
+first.wait()
+with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+    last.write(str(first.pid - 1))
+other = subprocess.Popen(["sleep", "60"], pass_fds=[os.dup(number)], env={})
+print(other.pid == first.pid)
+for child in start(), other:
+    child.kill()
+    child.wait()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a PID namespace without more ado")
+def test_a_process_that_has_got_the_number_of_the_dead_server_is_not_that(site):
+    """Even if it has the socket open, or nobody can see whether it has."""
+    with new_site_socket(site, "443.sock") as prepared:
+        os.set_inheritable(prepared.fileno(), True)
+        port = support.free_port()
+        command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c", NumberComesAgain,
+                   str(prepared.fileno()), PROGRAMS / "serve_forever", "127.0.0.1", str(port)]
+        environment = environment_for(site, f"443={port}", PROXYD_SOCKETS=f"443={prepared.fileno()}")
+        with running(command, env=environment, pass_fds=[prepared.fileno()]) as child:
+            assert child.stdout.read().splitlines() == ["ready", "True", "ready"]
 
 
 def test_an_inherited_socket_follows_the_server_to_another_address(site):
