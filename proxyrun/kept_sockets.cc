@@ -110,6 +110,13 @@ Result<KeptSockets> KeptSockets::in(const std::string& site_directory) {
     return KeptSockets(std::move(directory), site_directory + "/");
 }
 
+bool KeptSockets::has_lost_directory() const {
+    struct stat ours {
+    }, found{};
+    return fstat(directory_.borrow().number(), &ours) == 0 &&
+           (stat(path_prefix_.c_str(), &found) != 0 || !is_same_file(ours, found));
+}
+
 void KeptSockets::adopt(UniqueFd socket, uint16_t edge_port) {
     Kept kept;
     kept.socket = std::move(socket);

@@ -72,6 +72,9 @@ class KeptSockets {
     // The end. Returns how many clients were queued still.
     size_t give_up();
 
+    // Whether another directory, or none, has the path now: servers would find that.
+    bool has_lost_directory() const;
+
     BorrowedFd directory() const { return directory_; }
     const std::string& path_prefix() const { return path_prefix_; }
 

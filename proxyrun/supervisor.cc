@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace proxyd {
 namespace {
@@ -145,6 +146,10 @@ bool Supervisor::watch_signals() {
 
 void Supervisor::start() {
     keeper_->look_after_name();
+    if (sockets_.has_lost_directory() && !std::exchange(has_told_of_directory_, true))
+        say("{}: this is another directory than the one that proxyrun has started with, or none, "
+            "so the server's sockets aren't kept any more: start proxyrun again",
+            setup_.site_directory);
     sockets_.begin_run();
     started_at_ = Clock::now();
     const auto server = start_server(setup_.command, mask_before_);

@@ -82,6 +82,19 @@ def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_wh
     assert server.wait_until_serving().inode == inode
 
 
+def test_it_says_that_the_directory_is_another_one(workspace):
+    server = KeptServer(workspace).wait_until_serving()
+    path = server.site.path
+    path.rename(path.with_name("old"))
+    path.mkdir()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_until_serving()
+    assert os.listdir(path) == [Name]
+    assert complaints(server.proxyrun)[-1] == (
+        f"proxyrun: {path}: this is another directory than the one that proxyrun has started with, or none, so the server's "
+        "sockets aren't kept any more: start proxyrun again")
+
+
 def test_the_keeper_is_asked_by_its_path_again_after_that_was_removed(workspace):
     server = KeptServer(workspace).wait_until_serving()
     inode = server.inode
@@ -205,6 +218,15 @@ def test_whoever_holds_the_directory_s_lock_delays_a_server_and_no_more(workspac
     server.proxyrun.wait_for_exit()
     KeptServer(workspace, proxyrun=proxyrun).wait_until_serving()
     assert site.files() == [Name]
+
+
+def test_whoever_holds_the_lock_delays_a_server_once_and_not_at_each_bind(workspace):
+    """Two seconds for each would be more than the test has."""
+    holder = os.open(workspace.site("kept"), os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    server = KeptServer(workspace, "more=30", proxyrun=[]).wait_until_serving()
+    os.close(holder)
+    assert len(server.site.files()) == 31
 
 
 def test_what_a_killed_proxyrun_has_left_is_cleared_away_by_the_next_one(workspace):
