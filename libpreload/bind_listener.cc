@@ -102,6 +102,7 @@ Result<void> prepare(BorrowedFd stand_in, int tcp_fd, const InstanceLabel& label
     StandIn listener{stand_in, ListenerState::of(stand_in).value_or(ListenerState())};
     listener.state.label = label;
     listener.state.claimant = getpid();
+    listener.state.claimant_start = ListenerState::start_of(getpid());
     listener.state.is_listening = false;
     carry_options(BorrowedFd(tcp_fd), untouched, listener);
     if (!listener.store()) return Unexpected{Errno{ENOBUFS}};
@@ -221,7 +222,7 @@ Result<void> place_with(PreparedSockets& prepared, Result<SiteDirectory>& direct
 Result<void> take_place(int tcp_fd, uint16_t edge_port, InstanceLabel& label) {
     auto directory = SiteDirectory::open_locked(guest_config().site_prefix_bytes.data());
     for (int attempt = 0; attempt < AttemptsMax; attempt++) {
-        PreparedSockets prepared(edge_port);
+        PreparedSockets prepared(edge_port, label);
         const auto placed = place_with(prepared, directory, tcp_fd, edge_port, label);
         if (placed) return placed;
         if (placed.error() == Again) continue;

@@ -27,6 +27,8 @@ namespace proxyd {
 namespace {
 
 constexpr int KeeperSecondsMax = 2;
+constexpr size_t PerMessageMax = 64;
+constexpr std::string_view MoreFollows = "more";
 
 bool is_same_listener(const InstanceLabel& a, const InstanceLabel& b) {
     return a.address == b.address && a.is_ipv6_only == b.is_ipv6_only;
@@ -40,6 +42,12 @@ bool holds_socket(pid_t process, const SocketLink& socket, int except) {
         is_held = is_held || (number != except && link == socket.view());
     });
     return is_held || !is_seen;
+}
+
+// The one in the name that it was made under, if any.
+std::optional<InstanceLabel> label_in_name(const PreparedSocket& socket) {
+    const auto name = SiteSocketName::parse(socket.file_name.view());
+    return name ? InstanceLabel::parse(name->instance) : std::nullopt;
 }
 
 // "" for any other descriptor than a datagram socket of AF_UNIX that was bound to a path.
@@ -77,20 +85,32 @@ UniqueFd connect_to_keeper(const char* path) {
 bool PreparedSocket::is_idle() const {
     if (!state || state->claimant == 0) return true;
     if (kill(state->claimant, 0) != 0 && errno == ESRCH) return true;
+    const uint32_t start = ListenerState::start_of(state->claimant);
+    if (start != 0 && state->claimant_start != 0 && start != state->claimant_start) return true;
     // Its number here is no sign of use, nor in another process that has inherited it likewise.
     const bool is_at_same_number = !owned.is_open() || state->claimant == getpid();
     return !holds_socket(state->claimant, SocketLink(number), is_at_same_number ? number : -1);
 }
 
-PreparedSockets::PreparedSockets(uint16_t edge_port) {
-    const GuestConfig& config = guest_config();
-    for (size_t i = 0; i < config.inherited_count; i++) {
-        if (config.inherited[i].edge == edge_port) add({}, config.inherited[i].number, edge_port);
-    }
-    if (config.keeper_path[0] != '\0') ask_keeper(edge_port);
+bool PreparedSocket::has_name(uint16_t edge_port, const SiteDirectory& directory) const {
+    if (is_unused() || !is_hidden) return directory.has(file_name.text.data(), file_name);
+    InstanceLabel::Text label_text;
+    SiteSocketName::Text name_text;
+    SiteSocketName{edge_port, state->label.format(label_text)}.format(name_text);
+    return directory.has(name_text.data(), file_name);
 }
 
-void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port) {
+PreparedSockets::PreparedSockets(uint16_t edge_port, const InstanceLabel& wanted) {
+    const GuestConfig& config = guest_config();
+    for (size_t i = 0; i < config.inherited_count; i++) {
+        if (config.inherited[i].edge == edge_port)
+            add({}, config.inherited[i].number, edge_port, wanted);
+    }
+    if (config.keeper_path[0] != '\0') ask_keeper(edge_port, wanted);
+}
+
+void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port,
+                          const InstanceLabel& wanted) {
     if (count_ == sockets_.size()) return;
     PreparedSocket& socket = sockets_[count_];
     socket.file_name = name_of_datagram_socket(number);
@@ -99,15 +119,19 @@ void PreparedSockets::add(UniqueFd owned, int number, uint16_t edge_port) {
     if (socket.is_hidden) name.remove_prefix(1);
     const auto parsed = SiteSocketName::parse(name);
     if (!parsed || parsed->port != edge_port) return;
+    const auto state = ListenerState::of(BorrowedFd(number));
+    const bool is_elsewhere =
+        state && state->claimant != 0 && !listen_to_the_same(state->label, wanted);
+    if (is_elsewhere && socket.is_hidden) return;
     socket.number = number;
     socket.owned = std::move(owned);
-    socket.state = ListenerState::of(BorrowedFd(number));
+    socket.state = state;
     count_++;
 }
 
-void PreparedSockets::ask_keeper(uint16_t edge_port) {
+void PreparedSockets::ask_keeper(uint16_t edge_port, const InstanceLabel& wanted) {
     keeper_ = connect_to_keeper(guest_config().keeper_path.data());
-    char text[512];
+    char text[16];
     const int length = snprintf(text, sizeof(text), "%u", edge_port);
     if (!keeper_.is_open() || send(keeper_.borrow().number(), text, static_cast<size_t>(length),
                                    MSG_NOSIGNAL) != length) {
@@ -115,8 +139,14 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
               errno);
         return;
     }
-    iovec data{text, sizeof(text)};
-    alignas(cmsghdr) char control[CMSG_SPACE(CountMax * sizeof(int))];
+    while (take_answer(edge_port, wanted)) {
+    }
+}
+
+bool PreparedSockets::take_answer(uint16_t edge_port, const InstanceLabel& wanted) {
+    std::array<char, 512> text;
+    iovec data{text.data(), text.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(PerMessageMax * sizeof(int))];
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -130,7 +160,7 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
     if (answer <= 0) {
         trace("the keeper at %s doesn't answer: errno %d", guest_config().keeper_path.data(),
               errno);
-        return;
+        return false;
     }
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
          part = CMSG_NXTHDR(&message, part)) {
@@ -139,42 +169,42 @@ void PreparedSockets::ask_keeper(uint16_t edge_port) {
         for (size_t i = 0; i < count; i++) {
             int number;
             memcpy(&number, CMSG_DATA(part) + i * sizeof(int), sizeof(number));
-            add(UniqueFd::adopt(number), number, edge_port);
+            add(UniqueFd::adopt(number), number, edge_port, wanted);
         }
     }
+    return std::string_view(text.data(), static_cast<size_t>(answer)) == MoreFollows;
 }
 
 PreparedChoice PreparedSockets::choose(uint16_t edge_port, const InstanceLabel& wanted,
                                        bool reuses_port, const SiteDirectory* directory,
                                        PreparedSocket*& socket) {
     const auto end = sockets_.begin() + count_;
+    const auto is_reachable = [&](const PreparedSocket& one) {
+        if (directory == nullptr || one.has_name(edge_port, *directory)) return true;
+        trace("nobody can send to %s any more: its name is gone", one.file_name.text.data());
+        return false;
+    };
     for (auto one = sockets_.begin(); one != end; ++one) {
-        if (!one->state || one->state->claimant == 0 ||
-            !is_same_listener(one->state->label, wanted))
-            continue;
+        if (one->is_unused() || !is_same_listener(one->state->label, wanted)) continue;
         socket = &*one;
         const bool is_idle = one->is_idle();
         const bool can_share = reuses_port && one->state->reuses_port;
         if (!is_idle && !can_share) return PreparedChoice::Taken;
-        if (directory == nullptr || !one->is_hidden ||
-            directory->has(edge_port, one->state->label, one->file_name))
-            return is_idle ? PreparedChoice::Claim : PreparedChoice::Share;
-        trace("nobody can send to %s any more: its name is gone", one->file_name.text.data());
+        if (is_reachable(*one)) return is_idle ? PreparedChoice::Claim : PreparedChoice::Share;
     }
     // One whose name is made for the address goes first (443.4-any-443-0.sock of a systemd unit).
-    const auto is_unused = [](const PreparedSocket& one) {
-        return !one.state || one.state->claimant == 0;
-    };
     const auto named = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
-        const auto name = SiteSocketName::parse(one.file_name.view());
-        const auto label = name ? InstanceLabel::parse(name->instance) : std::nullopt;
-        return is_unused(one) && label && is_same_listener(*label, wanted);
+        const auto label = label_in_name(one);
+        return one.is_unused() && label && is_same_listener(*label, wanted) && is_reachable(one);
+    });
+    // A visible one gets clients as long as it is held, whatever address it was bound to before.
+    const auto left = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
+        return !one.is_hidden && !label_in_name(one) && one.is_idle() && is_reachable(one);
     });
     const auto unused = std::find_if(sockets_.begin(), end, [&](const PreparedSocket& one) {
-        const auto name = SiteSocketName::parse(one.file_name.view());
-        return is_unused(one) && (!name || !InstanceLabel::parse(name->instance));
+        return one.is_unused() && !label_in_name(one) && is_reachable(one);
     });
-    const auto chosen = named != end ? named : unused;
+    const auto chosen = named != end ? named : left != end ? left : unused;
     if (chosen == end) return PreparedChoice::None;
     socket = &*chosen;
     return PreparedChoice::Claim;

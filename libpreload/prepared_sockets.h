@@ -6,7 +6,8 @@
 // program's socket. It makes none, and leaves the choice of names to bind.
 //
 // A keeper is asked by one message on a connection of its own, the edge port in decimal digits, and
-// answers by one message with its sockets for that port, one of them unused. It sees the end of the
+// answers by one message with its sockets for that port, one of them unused, or by several, all but
+// the last of which say "more". It sees the end of the
 // connection when bind is through; before that, if bind failed, a second message with its errno.
 #pragma once
 
@@ -34,6 +35,10 @@ struct PreparedSocket {
     BorrowedFd fd() const { return BorrowedFd(number); }
     // Nobody listens with it: it was never bound, or whoever did has ended, or has closed it.
     bool is_idle() const;
+    bool is_unused() const { return !state || state->claimant == 0; }
+    // Whether its file is there: as it was made, or under the name that a server gave it. True if
+    // that can't be seen.
+    bool has_name(uint16_t edge_port, const SiteDirectory& directory) const;
 };
 
 enum class PreparedChoice {
@@ -45,10 +50,12 @@ enum class PreparedChoice {
 
 class PreparedSockets {
   public:
-    explicit PreparedSockets(uint16_t edge_port);
+    // Of those that were bound before, only such as have to do with `wanted` count; there may be
+    // any number of others.
+    PreparedSockets(uint16_t edge_port, const InstanceLabel& wanted);
 
-    // `directory`, if it may be used, says which of them have lost their names: such a socket is
-    // left to those who have it open, since nobody will send to it again.
+    // `directory`, if it may be used, says which of them have lost their names, or have theirs in
+    // another one: such a socket is left to those who have it open, since nobody will send to it.
     PreparedChoice choose(uint16_t edge_port, const InstanceLabel& wanted, bool reuses_port,
                           const SiteDirectory* directory, PreparedSocket*& socket);
     // Whether the site socket called so is one of these, and idle.
@@ -60,8 +67,10 @@ class PreparedSockets {
   private:
     static constexpr size_t CountMax = 64;
 
-    void add(UniqueFd owned, int number, uint16_t edge_port);
-    void ask_keeper(uint16_t edge_port);
+    void add(UniqueFd owned, int number, uint16_t edge_port, const InstanceLabel& wanted);
+    void ask_keeper(uint16_t edge_port, const InstanceLabel& wanted);
+    // Whether there is more to come.
+    bool take_answer(uint16_t edge_port, const InstanceLabel& wanted);
 
     UniqueFd keeper_;  // declared first: closed last
     std::array<PreparedSocket, CountMax> sockets_{};

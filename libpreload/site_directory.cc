@@ -14,10 +14,15 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include <algorithm>
+#include <atomic>
+
 namespace proxyd {
 namespace {
 
 constexpr int64_t LockPatienceMs = 2000;
+// A server may bind many addresses, and shouldn't wait for each.
+constexpr uint32_t HopelessSeconds = 10;
 constexpr long LockPauseNs = 5'000'000;
 
 // Calls visit(file name, label) for each socket of `edge_port` that a server under libpreload made.
@@ -62,12 +67,26 @@ int64_t milliseconds_now() {
     return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
+// When the lock couldn't be had last, in seconds; 0: never.
+constinit std::atomic<uint32_t> hopeless_since{0};
+
+bool is_hopeless(uint32_t now) {
+    const uint32_t since = hopeless_since.load(std::memory_order_relaxed);
+    return since != 0 && now - since < HopelessSeconds;
+}
+
 // False if others have had the lock all the time.
 bool lock(BorrowedFd directory) {
-    const int64_t deadline = milliseconds_now() + LockPatienceMs;
+    const int64_t start = milliseconds_now();
+    const auto start_seconds = static_cast<uint32_t>(start / 1000);
+    const int64_t deadline = start + (is_hopeless(start_seconds) ? 0 : LockPatienceMs);
     while (flock(directory.number(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EINTR && errno != EWOULDBLOCK) return false;
-        if (milliseconds_now() >= deadline) return false;
+        if (milliseconds_now() >= deadline) {
+            if (deadline != start)
+                hopeless_since.store(std::max(start_seconds, 1u), std::memory_order_relaxed);
+            return false;
+        }
         const timespec pause{.tv_sec = 0, .tv_nsec = LockPauseNs};
         nanosleep(&pause, nullptr);
     }
@@ -116,21 +135,17 @@ Conflict SiteDirectory::clear_and_find_conflict(uint16_t edge_port, const Instan
     return found;
 }
 
-bool SiteDirectory::has(uint16_t edge_port, const InstanceLabel& label,
-                        const BoundName& bound_name) const {
-    InstanceLabel::Text label_text;
-    SiteSocketName::Text name_text;
-    SiteSocketName{edge_port, label.format(label_text)}.format(name_text);
+bool SiteDirectory::has(const char* file_name, const BoundName& bound_name) const {
     BoundName found;
     struct stat status;
-    switch (probe_site_socket(fd_, name_text.data(), &found)) {
+    switch (probe_site_socket(fd_, file_name, &found)) {
         case SiteSocketState::Alive:
             return found.view() == bound_name.view();
         case SiteSocketState::Dead:
             return false;
         case SiteSocketState::Absent:  // or it can't be reached, for lack of /proc
-            return fstatat(fd_.borrow().number(), name_text.data(), &status, AT_SYMLINK_NOFOLLOW) ==
-                   0;
+            return fstatat(fd_.borrow().number(), file_name, &status, AT_SYMLINK_NOFOLLOW) == 0 ||
+                   errno != ENOENT;
         case SiteSocketState::Unknown:
             return true;
     }

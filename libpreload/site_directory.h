@@ -42,9 +42,9 @@ class SiteDirectory {
     // count.
     Conflict clear_and_find_conflict(uint16_t edge_port, const InstanceLabel& wanted,
                                      const PreparedSockets& prepared);
-    // Whether the socket that was bound to `bound_name` is still to be found under its name. True
-    // if that can't be seen.
-    bool has(uint16_t edge_port, const InstanceLabel& label, const BoundName& bound_name) const;
+    // Whether the socket that was bound to `bound_name` is to be found under `file_name`. True if
+    // that can't be seen.
+    bool has(const char* file_name, const BoundName& bound_name) const;
     // Gives the file that name: EEXIST if it is taken, unless it `replaces` it.
     Result<void> place(const char* file_name, const SiteSocketName& name, bool replaces);
     // Removes the live ones in conflict with `chosen`, but not `chosen` itself.

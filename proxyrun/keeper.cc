@@ -12,6 +12,7 @@
 
 #include <array>
 #include <charconv>
+#include <span>
 
 namespace proxyd {
 namespace {
@@ -21,6 +22,8 @@ constexpr mode_t OwnerOnly = 0600;
 constexpr size_t ConversationsMax = 64;
 constexpr int Backlog = 64;
 constexpr std::string_view Granted = "ok";
+constexpr std::string_view MoreFollows = "more";
+constexpr size_t PerMessageMax = 64;  // what libpreload has room for
 
 // Nothing for anything else.
 std::optional<uint16_t> positive_number_in(std::string_view text) {
@@ -31,8 +34,9 @@ std::optional<uint16_t> positive_number_in(std::string_view text) {
     return number;
 }
 
-Result<void> send_sockets(BorrowedFd receiver, const std::vector<BorrowedFd>& sockets) {
-    iovec data{const_cast<char*>(Granted.data()), Granted.size()};  // sendmsg(2) only reads it
+Result<void> send_message(BorrowedFd receiver, std::string_view text,
+                          std::span<const BorrowedFd> sockets) {
+    iovec data{const_cast<char*>(text.data()), text.size()};  // sendmsg(2) only reads it
     std::vector<char> control(CMSG_SPACE(sockets.size() * sizeof(int)));
     msghdr message{};
     message.msg_iov = &data;
@@ -50,6 +54,14 @@ Result<void> send_sockets(BorrowedFd receiver, const std::vector<BorrowedFd>& so
     if (sendmsg(receiver.number(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         return Unexpected{Errno::last()};
     return {};
+}
+
+Result<void> send_sockets(BorrowedFd receiver, std::span<const BorrowedFd> sockets) {
+    for (; sockets.size() > PerMessageMax; sockets = sockets.subspan(PerMessageMax)) {
+        const auto sent = send_message(receiver, MoreFollows, sockets.first(PerMessageMax));
+        if (!sent) return sent;
+    }
+    return send_message(receiver, Granted, sockets);
 }
 
 // Who may ask is who may receive for the site anyway, since he may put sockets into its directory.

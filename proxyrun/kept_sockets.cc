@@ -31,15 +31,23 @@
 namespace proxyd {
 namespace {
 
-pid_t claimant_of(BorrowedFd socket) {
+// PID and start of the process, since PIDs come again; 0: nobody.
+uint64_t claimant_of(BorrowedFd socket) {
     const auto state = ListenerState::of(socket);
-    return state ? state->claimant : 0;
+    if (!state || state->claimant == 0) return 0;
+    return uint64_t{state->claimant_start} << 32 | static_cast<uint32_t>(state->claimant);
 }
 
 ino_t inode_of(BorrowedFd socket) {
     struct stat status {};
     fstat(socket.number(), &status);
     return status.st_ino;
+}
+
+bool is_made_for_one_address(BorrowedFd socket) {
+    const BoundName bound_name = BoundName::of(socket);
+    const auto name = SiteSocketName::parse(bound_name.view());
+    return name && InstanceLabel::parse(name->instance);
 }
 
 bool is_same_file(const struct stat& a, const struct stat& b) {
@@ -102,6 +110,13 @@ Result<KeptSockets> KeptSockets::in(const std::string& site_directory) {
     return KeptSockets(std::move(directory), site_directory + "/");
 }
 
+bool KeptSockets::has_lost_directory() const {
+    struct stat ours {
+    }, found{};
+    return fstat(directory_.borrow().number(), &ours) == 0 &&
+           (stat(path_prefix_.c_str(), &found) != 0 || !is_same_file(ours, found));
+}
+
 void KeptSockets::adopt(UniqueFd socket, uint16_t edge_port) {
     Kept kept;
     kept.socket = std::move(socket);
@@ -113,8 +128,10 @@ void KeptSockets::adopt(UniqueFd socket, uint16_t edge_port) {
 }
 
 Result<std::vector<BorrowedFd>> KeptSockets::of_port(uint16_t edge_port) {
+    // One with an address in its name is for that alone.
     const auto is_free = [&](const Kept& kept) {
-        return kept.edge_port == edge_port && claimant_of(kept.socket) == 0;
+        return kept.edge_port == edge_port && claimant_of(kept.socket) == 0 &&
+               !is_made_for_one_address(kept.socket) && has_first_name(kept);
     };
     if (std::none_of(kept_.begin(), kept_.end(), is_free)) {
         const auto made = make(edge_port);
@@ -124,9 +141,8 @@ Result<std::vector<BorrowedFd>> KeptSockets::of_port(uint16_t edge_port) {
     for (const Kept& kept : kept_) {
         if (kept.edge_port == edge_port) sockets.push_back(kept.socket);
     }
-    // The last one made is among those that stay.
-    if (sockets.size() > PerPortMax)
-        sockets.erase(sockets.begin(), sockets.end() - static_cast<ptrdiff_t>(PerPortMax));
+    std::stable_partition(sockets.begin(), sockets.end(),
+                          [](BorrowedFd socket) { return claimant_of(socket) == 0; });
     return sockets;
 }
 
@@ -151,7 +167,12 @@ Result<void> KeptSockets::make(uint16_t edge_port) {
     return {};
 }
 
+// Nobody has bound those yet that are without the name that they were made under: it was removed,
+// or a server was killed while it was binding.
 void KeptSockets::begin_run() {
+    let_go(std::stable_partition(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+        return kept.is_of_service_manager || claimant_of(kept.socket) != 0 || has_first_name(kept);
+    }));
     for (Kept& kept : kept_)
         kept.claimant_before = claimant_of(kept.socket);
 }
@@ -172,6 +193,16 @@ size_t KeptSockets::give_up_unbound(const std::set<ino_t>& in_use) {
     const auto count = static_cast<size_t>(std::distance(unbound, kept_.end()));
     let_go(unbound);
     return count;
+}
+
+std::vector<std::string> KeptSockets::deaf_of_service_manager(const std::set<ino_t>& in_use) const {
+    std::vector<std::string> paths;
+    for (const Kept& kept : kept_) {
+        if (kept.is_of_service_manager && claimant_of(kept.socket) == kept.claimant_before &&
+            !in_use.contains(inode_of(kept.socket)) && has_first_name(kept))
+            paths.push_back(path_prefix_ + BoundName::of(kept.socket).text.data());
+    }
+    return paths;
 }
 
 void KeptSockets::let_go(std::vector<Kept>::iterator first) {
@@ -263,6 +294,10 @@ bool KeptSockets::has_name(const Kept& kept, const std::string& name) const {
            is_same_file(status, kept.file);
 }
 
+bool KeptSockets::has_first_name(const Kept& kept) const {
+    return has_name(kept, BoundName::of(kept.socket).text.data());
+}
+
 bool KeptSockets::is_ours(const char* file_name) const {
     return std::any_of(kept_.begin(), kept_.end(),
                        [&](const Kept& kept) { return has_name(kept, file_name); });
@@ -291,9 +326,9 @@ std::vector<std::string> KeptSockets::look_after_names() {
             kept.name = Name::Gone;
             if (before == Name::InPlace)
                 news.push_back(fmt::format(
-                    "{}: somebody has removed it, so no client comes to the server before {} is "
+                    "{}: somebody has removed it, so no client comes to the server before it is "
                     "started again",
-                    path, kept.is_of_service_manager ? "its socket unit" : "it"));
+                    path));
         }
     }
     return news;

@@ -25,18 +25,16 @@ class LeftClients;
 
 class KeptSockets {
   public:
-    // In one answer to a server, at most.
-    static constexpr size_t PerPortMax = 64;
-
     static Result<KeptSockets> in(const std::string& site_directory);
 
     // One that a service manager holds as well: its file and what is queued in it stay at the end.
     void adopt(UniqueFd socket, uint16_t edge_port);
-    // All of that port, at most PerPortMax; at least one of them is bound by nobody yet: a fresh
-    // one if need be.
+    // All of that port, those first that are bound by nobody yet; at least one is: a fresh one if
+    // need be.
     Result<std::vector<BorrowedFd>> of_port(uint16_t edge_port);
 
-    // The server is started, perhaps again: from now on what it binds counts.
+    // The server is started, perhaps again: from now on what it binds counts. Takes those out of
+    // service that no server can bind.
     void begin_run();
     // Whether this run of the server has bound any of them.
     bool has_bound() const;
@@ -44,6 +42,8 @@ class KeptSockets {
     // not `in_use`: a process of another PID namespace may have the number of an earlier one.
     // Returns how many.
     size_t give_up_unbound(const std::set<ino_t>& in_use);
+    // Paths of those that a service manager holds, and this run has not bound.
+    std::vector<std::string> deaf_of_service_manager(const std::set<ino_t>& in_use) const;
 
     // Files that processes have left whose sockets nobody has open any more. To be called with the
     // directory's lock.
@@ -72,6 +72,9 @@ class KeptSockets {
     // The end. Returns how many clients were queued still.
     size_t give_up();
 
+    // Whether another directory, or none, has the path now: servers would find that.
+    bool has_lost_directory() const;
+
     BorrowedFd directory() const { return directory_; }
     const std::string& path_prefix() const { return path_prefix_; }
 
@@ -82,7 +85,7 @@ class KeptSockets {
         UniqueFd socket;
         uint16_t edge_port = 0;
         struct stat file {};  // of the file's inode, whatever its name
-        pid_t claimant_before = 0;
+        uint64_t claimant_before = 0;
         bool is_of_service_manager = false;
         std::string spare_name;  // the second hidden one; "": there is none
         Name name = Name::InPlace;
@@ -95,6 +98,8 @@ class KeptSockets {
     // What the name of a bound one is, or has been; "" for one that nobody has bound.
     static std::string visible_name(const Kept& kept);
     bool has_name(const Kept& kept, const std::string& name) const;
+    // Whether it has the one that it was made under.
+    bool has_first_name(const Kept& kept) const;
     bool is_taken_over(const Kept& kept) const;
     bool name_again(const Kept& kept, const std::string& name) const;
     void keep_spare(const Kept& kept, const std::string& name) const;

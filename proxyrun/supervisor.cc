@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace proxyd {
 namespace {
@@ -130,6 +131,8 @@ bool Supervisor::make_keeper() {
 }
 
 bool Supervisor::watch_signals() {
+    // Whoever has started us may ignore it: then the kernel would keep ends of children to itself.
+    signal(SIGCHLD, SIG_DFL);
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGCHLD);
@@ -143,6 +146,10 @@ bool Supervisor::watch_signals() {
 
 void Supervisor::start() {
     keeper_->look_after_name();
+    if (sockets_.has_lost_directory() && !std::exchange(has_told_of_directory_, true))
+        say("{}: this is another directory than the one that proxyrun has started with, or none, "
+            "so the server's sockets aren't kept any more: start proxyrun again",
+            setup_.site_directory);
     sockets_.begin_run();
     started_at_ = Clock::now();
     const auto server = start_server(setup_.command, mask_before_);
@@ -179,8 +186,15 @@ void Supervisor::on_bind_ended(uint16_t edge_port, int error_number) noexcept {
 }
 
 void Supervisor::on_unbound_time() noexcept {
-    if (const size_t count = sockets_.give_up_unbound(in_use()); count > 0)
+    const std::set<ino_t> used = in_use();
+    if (const size_t count = sockets_.give_up_unbound(used); count > 0)
         say("the server doesn't bind {} of the ports any more that it had before", count);
+    for (const std::string& path : sockets_.deaf_of_service_manager(used)) {
+        if (told_of_deaf_.insert(path).second)
+            say("{}: nobody takes the clients who come there: the service manager holds it, and "
+                "the server doesn't bind its address",
+                path);
+    }
     on_names_time();
 }
 

@@ -96,6 +96,8 @@ class Supervisor final : private Keeper::Owner, private LeftClients::Owner {
     unsigned quit_looks_ = 0;
     unsigned stop_looks_ = 0;
     std::set<std::string> told_of_;  // files of other servers in this one's place
+    std::set<std::string> told_of_deaf_;
+    bool has_told_of_directory_ = false;
     unsigned looks_with_ports_ = 0;
     RestartBackoff backoff_;
     sigset_t mask_before_{};

@@ -5,9 +5,14 @@
 #include "base/handoff/listener_state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
 
 namespace proxyd {
 namespace {
@@ -31,6 +36,9 @@ enum Position : size_t {
     KeptOptions,  // 2 words each
 };
 enum Flag : uint32_t { IsIpv4 = 1, IsIpv6Only = 2, IsListening = 4, ReusesPort = 8 };
+// The rest of that word. 28 bits of clock ticks come again after a month.
+constexpr unsigned StartShift = 4;
+constexpr uint32_t StartMask = 0xffffffff >> StartShift;
 
 constexpr size_t WordsMax = KeptOptions + 2 * ListenerState::KeptOptionsMax;
 using Words = std::array<uint32_t, WordsMax>;
@@ -40,7 +48,8 @@ size_t write_words(const ListenerState& state, Words& words) {
     const bool is_ipv4 = address.family() == AF_INET;
     words[MagicWord] = Magic;
     words[Flags] = (is_ipv4 ? IsIpv4 : 0u) | (state.label.is_ipv6_only ? IsIpv6Only : 0u) |
-                   (state.is_listening ? IsListening : 0u) | (state.reuses_port ? ReusesPort : 0u);
+                   (state.is_listening ? IsListening : 0u) | (state.reuses_port ? ReusesPort : 0u) |
+                   (state.claimant_start & StartMask) << StartShift;
     words[Port] = address.port();
     words[Index] = state.label.index;
     if (is_ipv4) {
@@ -83,6 +92,7 @@ std::optional<ListenerState> read_words(const Words& words, size_t count) {
     state.is_listening = (words[Flags] & IsListening) != 0;
     state.reuses_port = (words[Flags] & ReusesPort) != 0;
     state.claimant = static_cast<pid_t>(words[Claimant]);
+    state.claimant_start = words[Flags] >> StartShift;
     state.native_options = words[NativeOptions];
     memcpy(state.congestion.data(), &words[Congestion], state.congestion.size());
     state.kept_count = words[KeptCount];
@@ -112,6 +122,27 @@ bool ListenerState::keep(int level, int option, int value) {
     kept_options[place] = {static_cast<uint8_t>(level), static_cast<uint16_t>(option), value};
     if (known == nullptr) kept_count++;
     return true;
+}
+
+// Field 22 of /proc/PID/stat (proc(5)). The second one is a name in parentheses, in which there may
+// be anything.
+uint32_t ListenerState::start_of(pid_t process) {
+    const int saved_errno = errno;
+    char text[1024];
+    snprintf(text, sizeof(text), "/proc/%d/stat", process);
+    const UniqueFd file = UniqueFd::adopt(open(text, O_RDONLY | O_CLOEXEC));
+    const ssize_t size = file.is_open() ? read(file.borrow().number(), text, sizeof(text) - 1) : 0;
+    errno = saved_errno;
+    if (size <= 0) return 0;
+    text[size] = '\0';
+    const char* next = strrchr(text, ')');
+    for (int field = 2; next != nullptr && field < 22; field++)
+        next = strchr(next + 1, ' ');
+    if (next == nullptr) return 0;
+    uint64_t ticks = 0;
+    std::from_chars(next + 1, text + size, ticks);
+    const auto start = static_cast<uint32_t>(ticks) & StartMask;
+    return start != 0 ? start : 1;
 }
 
 std::optional<ListenerState> ListenerState::of(BorrowedFd socket) {

@@ -36,12 +36,18 @@ struct ListenerState {
 
     InstanceLabel label;
     pid_t claimant = 0;  // the process that bound it last; 0: nobody yet
+    // Its start_of(), since PIDs come again; 0: unknown.
+    uint32_t claimant_start = 0;
     bool is_listening = false;
     bool reuses_port = false;
     uint32_t native_options = 0;  // a bit for each of those that libpreload passes on
     std::array<KeptOption, KeptOptionsMax> kept_options{};
     size_t kept_count = 0;
     std::array<char, CongestionBytesMax> congestion{};  // TCP_CONGESTION; "": never set
+
+    // When that process was started: clock ticks since boot, as many bits of them as there is room
+    // for. 0 if that can't be seen. Keeps errno.
+    static uint32_t start_of(pid_t process);
 
     const KeptOption* find(int level, int option) const;
     // False if there is no room for another one.

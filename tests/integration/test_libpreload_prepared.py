@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import threading
 
 import preload_support as support
@@ -125,6 +126,60 @@ def test_inherited_sockets_are_chosen_by_the_label_in_their_names(site):
         is_served(child, send_client(site, names[1]))
 
 
+NumberComesAgain = """
+import os, subprocess, sys, time
+number = int(sys.argv[1])
+def start():
+    server = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=[number])
+    print(server.stdout.readline(), end="", flush=True)
+    return server
+first = start()
+with open(f"/proc/{first.pid}/stat") as stat:
+    started = int(stat.read().rpartition(")")[2].split()[19])
+while time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") < started + 2:
+    pass  # a tick or two, by which they differ
+first.kill()
+first.wait()
+with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+    last.write(str(first.pid - 1))
+other = subprocess.Popen(["sleep", "60"], pass_fds=[os.dup(number)], env={})
+print(other.pid == first.pid)
+for child in start(), other:
+    child.kill()
+    child.wait()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a PID namespace without more ado")
+def test_a_process_that_has_got_the_number_of_the_dead_server_is_not_that(site):
+    """Even if it has the socket open, or nobody can see whether it has."""
+    with new_site_socket(site, "443.sock") as prepared:
+        os.set_inheritable(prepared.fileno(), True)
+        port = support.free_port()
+        command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c", NumberComesAgain,
+                   str(prepared.fileno()), PROGRAMS / "serve_forever", "127.0.0.1", str(port)]
+        environment = environment_for(site, f"443={port}", PROXYD_SOCKETS=f"443={prepared.fileno()}")
+        with running(command, env=environment, pass_fds=[prepared.fileno()]) as child:
+            assert child.stdout.read().splitlines() == ["ready", "True", "ready"]
+
+
+def test_an_inherited_socket_follows_the_server_to_another_address(site):
+    """It gets clients as long as it is held, whatever the server binds."""
+    with new_site_socket(site, "443.sock") as prepared:
+        os.set_inheritable(prepared.fileno(), True)
+        inherited = {"pass_fds": [prepared.fileno()], "PROXYD_SOCKETS": f"443={prepared.fileno()}"}
+        with started(site, port := support.free_port(), **inherited) as child:
+            is_served(child, send_client(site, "443.sock"))
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        waiting = send_client(site, "443.sock")
+        with started(site, port, "127.0.0.2", **inherited) as child:
+            is_served(child, waiting)
+            assert site.files() == ["443.sock"]
+            with started(site, port, **inherited):
+                assert site.files() == [f"443.4-7f000001-{port}-0.sock", "443.sock"]
+
+
 @pytest.mark.parametrize("what", ["pipe", "tcp", "other port", "closed"])
 def test_descriptors_that_are_no_sockets_for_the_port_are_passed_over(site, what):
     with contextlib.ExitStack() as stack:
@@ -145,6 +200,20 @@ def test_descriptors_that_are_no_sockets_for_the_port_are_passed_over(site, what
             name = f"443.4-7f000001-{port}-0.sock"
             assert name in site.files()
             is_served(child, send_client(site, name))
+
+
+@pytest.mark.parametrize("name", [".443.x.sock", "443.sock"], ids=["hidden", "visible"])
+@pytest.mark.parametrize("what", ["removed", "of another directory"])
+def test_prepared_sockets_without_a_file_in_the_site_are_passed_over(site, name, what):
+    with new_site() as other, new_site_socket(other if what == "of another directory" else site, name) as prepared:
+        if what == "removed":
+            (site.path / name).unlink()
+        os.set_inheritable(prepared.fileno(), True)
+        port = support.free_port()
+        with started(site, port, pass_fds=[prepared.fileno()], PROXYD_SOCKETS=f"443={prepared.fileno()}") as child:
+            own = f"443.4-7f000001-{port}-0.sock"
+            assert site.files() == [own]
+            is_served(child, send_client(site, own))
 
 
 def test_a_keeper_s_socket_outlives_the_server_with_its_queue(site, keeper):

@@ -40,6 +40,15 @@ def test_a_kept_socket_stays_the_same_over_restarts(workspace):
         assert server.pid != pid
 
 
+def test_sockets_of_any_number_of_addresses_stay_the_same(workspace):
+    server = KeptServer(workspace, "more=140").wait_until_serving()
+    inode, files = server.inode, server.file_inodes()
+    assert len(files) == 141
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_until_serving()
+    assert (server.inode, server.file_inodes()) == (inode, files)
+
+
 def test_clients_wait_in_it_while_the_server_is_started_again(workspace):
     server = KeptServer(workspace).wait_until_serving()
     edge = workspace.close_at_end(preload_support.Edge(server.site, "127.0.0.1", 0, 443))
@@ -80,6 +89,15 @@ def test_a_server_that_ends_by_itself_ends_proxyrun(workspace):
     server = KeptServer(workspace, "after=0")
     assert server.proxyrun.wait_for_exit() == 0
     assert (complaints(server.proxyrun), os.listdir(server.site.path)) == ([], [])
+
+
+def test_a_server_s_end_is_seen_even_if_whoever_started_proxyrun_ignores_the_ends_of_children(workspace):
+    ignoring = ["bash", "-c", "trap '' CHLD; exec \"$@\"", "bash"]
+    server = KeptServer(workspace, before=ignoring).wait_until_serving()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_until_serving()
+    server.proxyrun.signal(signal.SIGTERM)
+    assert server.proxyrun.wait_for_exit() == 5
 
 
 def test_a_mistake_on_the_command_line_is_not_repeated(workspace):

@@ -57,9 +57,14 @@ def test_a_file_that_somebody_removes_is_there_again(workspace):
     assert os.listdir(server.site.path) == []
 
 
+@pytest.mark.parametrize("restarts", [0, 1], ids=["first-run", "restarted"])
 @pytest.mark.parametrize("keeper", [False, True], ids=["site-sockets", "everything"])
-def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_who_is_queued(workspace, keeper):
+def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_who_is_queued(workspace, keeper, restarts):
+    """A server that has been restarted has an unused socket in store, whose file is gone as well."""
     server = KeptServer(workspace).wait_until_serving()
+    for _ in range(restarts):
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait_until_serving()
     edge = edge_for(workspace, server)
     stop_to_be_killed(server)
     clients = [edge.connect() for _ in range(3)]
@@ -75,6 +80,19 @@ def test_after_the_directory_was_emptied_the_next_run_gets_a_fresh_socket_and_wh
     inode = server.inode
     os.kill(server.pid, signal.SIGKILL)
     assert server.wait_until_serving().inode == inode
+
+
+def test_it_says_that_the_directory_is_another_one(workspace):
+    server = KeptServer(workspace).wait_until_serving()
+    path = server.site.path
+    path.rename(path.with_name("old"))
+    path.mkdir()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_until_serving()
+    assert os.listdir(path) == [Name]
+    assert complaints(server.proxyrun)[-1] == (
+        f"proxyrun: {path}: this is another directory than the one that proxyrun has started with, or none, so the server's "
+        "sockets aren't kept any more: start proxyrun again")
 
 
 def test_the_keeper_is_asked_by_its_path_again_after_that_was_removed(workspace):
@@ -162,6 +180,21 @@ def test_no_server_takes_over_from_itself(workspace, how):
     assert [name.name for name in site.glob("443.*")] == [f"443.d-any-{ServerPort}-0.sock"]
 
 
+def test_it_says_that_nobody_reads_a_socket_of_the_service_manager(workspace):
+    path = workspace.site("kept") / f"443.4-7f000002-{ServerPort}-0.sock"
+    held = workspace.close_at_end(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    held.bind(str(path))
+    number = held.fileno()
+    os.set_inheritable(number, True)
+    # Not sh: to dash a descriptor has one digit.
+    manager = ["bash", "-c", f'exec 3<&{number} {number}<&-; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "bash"]
+    server = KeptServer(workspace, before=manager, pass_fds=[number]).wait_until_serving()
+    server.proxyrun.wait_for_line("^proxyrun: ")
+    assert complaints(server.proxyrun) == [
+        f"proxyrun: {path}: nobody takes the clients who come there: the service manager holds it, and the server doesn't "
+        "bind its address"]
+
+
 # Locks and leftovers.
 
 
@@ -185,6 +218,15 @@ def test_whoever_holds_the_directory_s_lock_delays_a_server_and_no_more(workspac
     server.proxyrun.wait_for_exit()
     KeptServer(workspace, proxyrun=proxyrun).wait_until_serving()
     assert site.files() == [Name]
+
+
+def test_whoever_holds_the_lock_delays_a_server_once_and_not_at_each_bind(workspace):
+    """Two seconds for each would be more than the test has."""
+    holder = os.open(workspace.site("kept"), os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    server = KeptServer(workspace, "more=30", proxyrun=[]).wait_until_serving()
+    os.close(holder)
+    assert len(server.site.files()) == 31
 
 
 def test_what_a_killed_proxyrun_has_left_is_cleared_away_by_the_next_one(workspace):

@@ -3,7 +3,7 @@
 
 Says "serving PID INODE" with the inode of its listening socket, "got N" for each signal, and answers each client
 with its PID. HOW: "daemon" (goes into the background first), "deaf" (never accepts), "fail=N" (ends with N instead of
-binding), "after=N" (ends with N when it has bound), "default" (no handlers of signals), "stubborn" (goes on when it is
+binding), "more=N" (binds N more addresses), "after=N" (ends with N when it has bound), "default" (no handlers of signals), "stubborn" (goes on when it is
 told to end).
 """
 
@@ -32,6 +32,7 @@ if "default" not in how:
                    signal.SIGTTIN, signal.SIGTTOU, signal.SIGRTMIN + 3):
         signal.signal(number, got)
 listener = socket.create_server(("127.0.0.1", port))
+more = [socket.create_server((f"127.0.1.{number + 1}", port)) for number in range(int(how.get("more", "0")))]
 if "after" in how:
     os._exit(int(how["after"]))
 if "daemon" in how:

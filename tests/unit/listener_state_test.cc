@@ -30,6 +30,7 @@ void check_same(const ListenerState& a, const ListenerState& b) {
     CHECK(a.label.is_ipv6_only == b.label.is_ipv6_only);
     CHECK(a.label.index == b.label.index);
     CHECK(a.claimant == b.claimant);
+    CHECK(a.claimant_start == b.claimant_start);
     CHECK(a.is_listening == b.is_listening);
     CHECK(a.reuses_port == b.reuses_port);
     CHECK(a.native_options == b.native_options);
@@ -59,6 +60,8 @@ TEST_CASE("every field comes back, and as many options as there is room for", "[
     ListenerState state = state_of("d-any-443-0");
     state.label.address = SocketAddress::from_ipv6(in6addr_loopback, 443, 7);
     state.claimant = getpid();
+    state.claimant_start = ListenerState::start_of(getpid());
+    CHECK(state.claimant_start != 0);
     state.is_listening = state.reuses_port = true;
     state.native_options = 0x80000001;
     strcpy(state.congestion.data(), "fifteen letters");
