@@ -321,7 +321,9 @@ std::vector<std::string> KeptSockets::look_after_names() {
                 news.push_back(fmt::format(
                     "{}: another server has taken the place, and gets the clients", path));
         } else if (name_again(kept, name)) {
-            news.push_back(fmt::format("{}: somebody had removed it; it is there again", path));
+            news.push_back(fmt::format("{}: {}; it is there again", path,
+                                       before == Name::TakenOver ? "the other server has gone"
+                                                                 : "somebody had removed it"));
         } else {
             kept.name = Name::Gone;
             if (before == Name::InPlace)

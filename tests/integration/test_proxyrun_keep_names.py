@@ -119,6 +119,7 @@ def test_when_another_server_has_taken_the_place_and_has_gone_it_is_there_again(
     os.kill(other.pid, signal.SIGKILL)
     wait_until(lambda: server.file_inodes() == files, "its file")
     assert served_by(edge.connect()) == server.pid
+    server.proxyrun.wait_for_line(f"^proxyrun: {path}: the other server has gone; it is there again$")
 
 
 @pytest.mark.parametrize("how", [["--takeover"], ["--takeover", "--keep"]], ids=["takeover", "takeover-keep"])
