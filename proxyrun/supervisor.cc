@@ -152,6 +152,8 @@ void Supervisor::start() {
             setup_.site_directory);
     sockets_.begin_run();
     started_at_ = Clock::now();
+    // Or the old one of two generations would take the place back when it crashes.
+    if (has_ever_bound_) unsetenv("PROXYD_TAKEOVER");
     const auto server = start_server(setup_.command, mask_before_);
     if (!server) {
         const std::string what =

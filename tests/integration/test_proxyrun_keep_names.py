@@ -122,6 +122,15 @@ def test_when_another_server_has_taken_the_place_and_has_gone_it_is_there_again(
     server.proxyrun.wait_for_line(f"^proxyrun: {path}: the other server has gone; it is there again$")
 
 
+def test_a_server_takes_over_when_it_is_started_and_not_again_after_a_crash(workspace):
+    old = KeptServer(workspace, proxyrun=["--keep", "--takeover"]).wait_until_serving()
+    new = KeptServer(workspace, proxyrun=["--keep", "--takeover"]).wait_until_serving()
+    edge = edge_for(workspace, new)
+    os.kill(old.pid, signal.SIGKILL)
+    old.proxyrun.wait_for_line("^proxyrun: .* is another live server's, ")
+    assert served_by(edge.connect()) == new.pid
+
+
 @pytest.mark.parametrize("how", [["--takeover"], ["--takeover", "--keep"]], ids=["takeover", "takeover-keep"])
 def test_a_server_whose_place_is_taken_is_told_so_when_it_is_started_again(workspace, how):
     """As on TCP, it can't bind; it serves when the other one has ended. Who was queued goes to that one."""
