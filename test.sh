@@ -47,10 +47,10 @@ export PYTEST_ADDOPTS=-rs  # why a case was skipped
 
 libraries=(libc-ares-dev libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev libmicrohttpd-dev libsystemd-dev)
 to_build=(g++ cmake ninja-build pkg-config "${libraries[@]}" catch2)
-to_test=(python3 python3-pytest dnsmasq-base iproute2 libcap2-bin musl-tools strace procps util-linux sudo)
+to_test=(python3 python3-pytest dnsmasq-base iproute2 nftables libcap2-bin musl-tools strace procps util-linux sudo)
 to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)
 servers_and_clients=(nginx nginx-dev nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
-    python3-aiosmtpd)
+    python3-aiosmtpd python3-websockets)
 # What goes through the exercises behind proxyd, under libpreload.
 language_servers=(python3-django gunicorn python3-gevent python3-eventlet uwsgi-core uwsgi-plugin-python3 uvicorn python3-waitress
     python3-tornado python3-twisted python3-cherrypy3 ruby-webrick puma unicorn starman openjdk-17-jre-headless

@@ -162,7 +162,9 @@ def test_tcpshim_is_started_again_and_no_new_client_notices(workspace, server):
     proxyd = start(workspace, {Name: f"tcp://{server.where()}"})
     get(workspace, Name)
     for times in range(1, 4):
-        os.kill(tcpshim_of(workspace)["pid"], signal.SIGKILL)
+        # None, while it waits to be started again, would be ourselves.
+        pid = wait_until(lambda: tcpshim_of(workspace)["pid"], "tcpshim")
+        os.kill(pid, signal.SIGKILL)
         assert get(workspace, Name) == b"first\n"
         wait_until(lambda: tcpshim_of(workspace)["restarts"] == times, "a restart")
     proxyd.wait_for_line("tcpshim was ended by SIGKILL; it is started again")
