@@ -4,6 +4,7 @@
 #include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
 #include "base/daemon/metrics/metrics_http.h"
+#include "base/daemon/process_start.h"
 #include "proxyd/sandbox.h"
 #include "proxyd/worker.h"
 
@@ -79,19 +80,6 @@ void make_place_for_relay(Generation& generation, Problems& problems) {
 }
 
 }  // namespace
-
-Result<std::string> read_file(const std::string& path) {
-    const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file.is_open()) return Unexpected{Errno::last()};
-    std::string text;
-    std::array<char, 65536> buffer;
-    for (;;) {
-        const ssize_t size = read(file.borrow().number(), buffer.data(), buffer.size());
-        if (size < 0) return Unexpected{Errno::last()};
-        if (size == 0) return text;
-        text.append(buffer.data(), static_cast<size_t>(size));
-    }
-}
 
 Result<std::string, Problems> read_configuration_text(const std::string& file) {
     Result<std::string> text = read_file(file);

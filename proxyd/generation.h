@@ -33,7 +33,6 @@ struct Generation {
     RelayPlan relay;          // for the routes to TCP servers
 };
 
-Result<std::string> read_file(const std::string& path);
 Result<std::string, Problems> read_configuration_text(const std::string& file);
 
 // What would fail although the configuration is right.

@@ -4,6 +4,7 @@
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "base/daemon/options.h"
+#include "base/daemon/process_start.h"
 #include "proxyd/descriptor_room.h"
 #include "proxyd/generation.h"
 #include "proxyd/inherited_sockets.h"
@@ -45,24 +46,6 @@ constexpr Command ProxydCommand = {
 int fail(ExitCode code, std::string_view text) {
     fmt::print(stderr, "proxyd: {}\n", text);
     return code;
-}
-
-// Whoever starts us with descriptors 0 to 2 closed would find what we open next in their place, and
-// log lines in it.
-void fill_standard_descriptors() {
-    while (true) {
-        UniqueFd null = UniqueFd::adopt(open("/dev/null", O_RDWR));
-        if (!null.is_open() || null.borrow().number() > STDERR_FILENO) return;
-        (void)null.release();
-    }
-}
-
-// Clients are descriptors: take as many as the system lets us have.
-void raise_descriptor_limit() {
-    rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int fail_at_places(ExitCode code, const Problems& problems) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/relay_process.h"
 
+#include "base/daemon/end_text.h"
 #include "base/daemon/log.h"
-#include "proxyd/worker_pool.h"
 
 #include <errno.h>
 #include <fcntl.h>

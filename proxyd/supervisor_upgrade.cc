@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The supervisor's part in upgrades: the trial, becoming the new program, and going on as it.
+#include "base/daemon/end_text.h"
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
 #include "proxyd/supervisor.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/worker_pool.h"
 
+#include "base/daemon/end_text.h"
 #include "base/daemon/log.h"
 
 #include <errno.h>
@@ -33,14 +34,6 @@ bool ended_well(const WorkerProcess& worker, int status) {
 }
 
 }  // namespace
-
-std::string end_text(int status) {
-    if (WIFSIGNALED(status))
-        return fmt::format(
-            "was ended by SIG{}{}", sigabbrev_np(WTERMSIG(status)),
-            WTERMSIG(status) == SIGSYS ? " (a system call that no worker needs)" : "");
-    return fmt::format("ended with exit code {}", WEXITSTATUS(status));
-}
 
 WorkerPool::WorkerPool(EventLoop& loop, Owner& owner)
     : loop_(loop),

@@ -6,9 +6,9 @@
 // have hung. Used by supervisor, which decides what is in force.
 #pragma once
 
+#include "base/daemon/channel.h"
 #include "base/daemon/event_loop.h"
 #include "base/daemon/restart_backoff.h"
-#include "base/daemon/channel.h"
 #include "proxyd/generation.h"
 #include "proxyd/source_limits.h"
 #include "proxyd/statistics_area.h"
@@ -121,8 +121,5 @@ class WorkerPool final : public Channel::Owner {
     TimerWatcher<&WorkerPool::on_restart> restart_;
     TimerWatcher<&WorkerPool::on_ping> ping_;
 };
-
-// "was ended by SIGKILL", "ended with exit code 1": of a status of waitpid(2).
-std::string end_text(int status);
 
 }  // namespace proxyd

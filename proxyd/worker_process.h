@@ -9,10 +9,10 @@
 //     "wakeups"}
 #pragma once
 
+#include "base/daemon/channel.h"
 #include "base/daemon/event_loop.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
-#include "base/daemon/channel.h"
 #include "proxyd/generation.h"
 #include "proxyd/source_limits.h"
 #include "proxyd/statistics_area.h"

@@ -23,8 +23,7 @@ constexpr std::array<Option, 9> Options = {{
     {"takeover", "", "take the place of a server that has the port already"},
     {"trace", "", "libpreload writes each of its decisions to standard error"},
     {"control", "SOCKET", "where to ask a running proxyd (default: /run/proxyd/control.sock)"},
-    {"check", "",
-     "say whether COMMAND can be started like this, and if not, why; start nothing"},
+    {"check", "", "say whether COMMAND can be started like this, and if not, why; start nothing"},
     {"help", "", "print this help, and end"},
     {"version", "", "print the version, and end"},
 }};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyrun/service_sockets.h"
 
+#include "base/daemon/service_manager.h"
 #include "base/handoff/site_socket.h"
 
 #include <fmt/format.h>
@@ -13,20 +14,6 @@
 
 namespace proxyd {
 namespace {
-
-// The path that it is bound to; "" if it is no datagram socket with a path.
-std::string path_of(BorrowedFd socket) {
-    int type = 0;
-    socklen_t type_length = sizeof(type);
-    sockaddr_un address{};
-    socklen_t length = sizeof(address);
-    if (getsockopt(socket.number(), SOL_SOCKET, SO_TYPE, &type, &type_length) != 0 ||
-        type != SOCK_DGRAM ||
-        getsockname(socket.number(), reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-        address.sun_family != AF_UNIX || length > sizeof(address))
-        return "";
-    return {address.sun_path, strnlen(address.sun_path, sizeof(address.sun_path))};
-}
 
 // The directory may have been named through links.
 bool is_same_directory(const std::string& directory, const std::string& canonical) {
@@ -47,7 +34,7 @@ Result<std::vector<ServiceSocket>, std::string> adopt_service_sockets(
     std::vector<ServiceSocket> sockets;
     for (int i = 0; i < count; i++) {
         ServiceSocket inherited{UniqueFd::adopt(SD_LISTEN_FDS_START + i), 0};
-        const std::string path = path_of(inherited.socket);
+        const std::string path = path_of_site_socket(inherited.socket);
         const size_t slash = path.rfind('/');
         const auto name = SiteSocketName::parse(path.substr(slash + 1));
         if (slash == path.npos || !name ||

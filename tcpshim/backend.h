@@ -11,9 +11,9 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/active_check.h"
 #include "tcpshim/backend_connect.h"
-#include "base/relay/configuration.h"
 #include "tcpshim/connect_failure.h"
 #include "tcpshim/passive_health.h"
 

@@ -8,9 +8,9 @@
 #include "base/daemon/event_loop.h"
 #include "base/daemon/intrusive_list.h"
 #include "base/posix/result.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/backend.h"
 #include "tcpshim/balancer.h"
-#include "base/relay/configuration.h"
 #include "tcpshim/resolver.h"
 #include "tcpshim/standing_question.h"
 

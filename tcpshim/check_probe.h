@@ -5,9 +5,9 @@
 #pragma once
 
 #include "base/daemon/event_loop.h"
+#include "base/relay/configuration.h"
 #include "tcpshim/backend_connect.h"
 #include "tcpshim/check_exchange.h"
-#include "base/relay/configuration.h"
 
 #include <array>
 #include <optional>

@@ -17,8 +17,8 @@
 
 #include "base/daemon/event_loop.h"
 #include "base/handoff/receive.h"
-#include "tcpshim/client_header.h"
 #include "base/relay/configuration.h"
+#include "tcpshim/client_header.h"
 #include "tcpshim/connection_record.h"
 #include "tcpshim/connector.h"
 #include "tcpshim/relay.h"

@@ -3,8 +3,9 @@
 // tcpshim: the command line; all else is the supervisor's.
 #include "base/daemon/exit_code.h"
 #include "base/daemon/log.h"
-#include "tcpshim/command_line.h"
+#include "base/daemon/process_start.h"
 #include "base/relay/configuration_file.h"
+#include "tcpshim/command_line.h"
 #include "tcpshim/supervisor.h"
 
 #include <errno.h>
@@ -26,37 +27,6 @@ constexpr std::string_view DefaultFile = "/etc/proxyd/tcpshim.json";
 int fail(ExitCode code, std::string_view text) {
     fmt::print(stderr, "tcpshim: {}\n", text);
     return code;
-}
-
-// Whoever starts us with descriptors 0 to 2 closed would find what we open next in their place, and
-// log lines in it.
-void fill_standard_descriptors() {
-    while (true) {
-        UniqueFd null = UniqueFd::adopt(open("/dev/null", O_RDWR));
-        if (!null.is_open() || null.borrow().number() > STDERR_FILENO) return;
-        (void)null.release();
-    }
-}
-
-// A client is two descriptors: take as many as the system lets us have.
-void raise_descriptor_limit() {
-    rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-Result<std::string> read_file(const std::string& path) {
-    const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file.is_open()) return Unexpected{Errno::last()};
-    std::string text;
-    std::array<char, 65536> buffer;
-    for (;;) {
-        const ssize_t size = read(file.borrow().number(), buffer.data(), buffer.size());
-        if (size < 0) return Unexpected{Errno::last()};
-        if (size == 0) return text;
-        text.append(buffer.data(), static_cast<size_t>(size));
-    }
 }
 
 Result<Configuration, LoadFailure> load_file(const std::string& file) {

@@ -49,9 +49,7 @@ Result<void, std::string> allow_calls() {
                           Filter::argument_is(1, SocketTypeMask, static_cast<uint64_t>(type))});
     filter.allow(SCMP_SYS(socket), {Filter::argument_is(0, AF_UNIX),
                                     Filter::argument_is(1, SocketTypeMask, SOCK_STREAM)});
-    // getaddrinfo(3) and c-ares ask it for the order of addresses.
-    filter.allow(SCMP_SYS(socket), {Filter::argument_is(0, AF_NETLINK)});
-    // A socket of its own to the client's address; and those of netlink.
+    // A socket of its own to the client's address.
     filter.allow(SCMP_SYS(bind));
     for (const int command : {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_SETPIPE_SZ, F_GETPIPE_SZ})
         filter.allow(SCMP_SYS(fcntl), {Filter::argument_is(1, command)});

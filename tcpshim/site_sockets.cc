@@ -2,6 +2,7 @@
 #include "tcpshim/site_sockets.h"
 
 #include "base/daemon/log.h"
+#include "base/daemon/service_manager.h"
 #include "base/handoff/site_socket.h"
 
 #include <errno.h>
@@ -19,20 +20,6 @@
 namespace proxyd::shim {
 
 namespace {
-
-// Of a datagram socket that is bound to a path; else "".
-std::string path_of(BorrowedFd socket) {
-    int type = 0;
-    socklen_t type_length = sizeof(type);
-    sockaddr_un address{};
-    socklen_t length = sizeof(address);
-    if (getsockopt(socket.number(), SOL_SOCKET, SO_TYPE, &type, &type_length) != 0 ||
-        type != SOCK_DGRAM ||
-        getsockname(socket.number(), reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-        address.sun_family != AF_UNIX || length > sizeof(address))
-        return "";
-    return {address.sun_path, strnlen(address.sun_path, sizeof(address.sun_path))};
-}
 
 // The directory may have been named through links.
 bool is_in(const PassedSocket& socket, BorrowedFd directory, const std::string& file) {
@@ -55,7 +42,7 @@ Result<std::vector<PassedSocket>, std::string> adopt_passed_sockets() {
     std::vector<PassedSocket> sockets;
     for (int i = 0; i < count; i++) {
         PassedSocket passed{UniqueFd::adopt(SD_LISTEN_FDS_START + i), ""};
-        passed.path = path_of(passed.fd);
+        passed.path = path_of_site_socket(passed.fd);
         if (passed.path.empty())
             return Unexpected{fmt::format(
                 "LISTEN_FDS: descriptor {} is no site socket: want ListenDatagram=DIR/PORT.sock",

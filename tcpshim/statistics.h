@@ -8,8 +8,8 @@
 
 #include "base/daemon/metrics/shared_number.h"
 #include "base/posix/result.h"
-#include "tcpshim/backend.h"
 #include "base/relay/configuration.h"
+#include "tcpshim/backend.h"
 #include "tcpshim/connection_record.h"
 
 #include <array>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/supervisor.h"
 
+#include "base/daemon/end_text.h"
 #include "base/daemon/exit_code.h"
 #include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
@@ -26,14 +27,6 @@ constexpr auto TaskTimeMax = std::chrono::seconds(60);
 
 UniqueFd duplicate(BorrowedFd fd) {
     return UniqueFd::adopt(fcntl(fd.number(), F_DUPFD_CLOEXEC, 3));
-}
-
-std::string end_text(int status) {
-    if (WIFSIGNALED(status))
-        return fmt::format(
-            "was ended by SIG{}{}", sigabbrev_np(WTERMSIG(status)),
-            WTERMSIG(status) == SIGSYS ? " (a system call that no worker needs)" : "");
-    return fmt::format("ended with exit code {}", WEXITSTATUS(status));
 }
 
 Result<UniqueFd, std::string> open_access_log(const DaemonConfiguration& daemon) {
@@ -389,54 +382,6 @@ void Supervisor::set_level(LogLevel level) {
     set_log_level(level);
     for (const auto& worker : workers_)
         worker->channel().send({{"do", "log_level"}, {"level", log_level_word(level)}});
-}
-
-// A manager that can't be told is no reason to end; it may find one to end us.
-void Supervisor::tell_manager(const Result<void>& told) {
-    if (told || std::exchange(is_manager_deaf_, true)) return;
-    log_warning("cannot tell the service manager: {}", errno_text(told.error().number));
-}
-
-// Main alone is of no use: a worker must serve, or there is a reason why none does.
-void Supervisor::on_watchdog() noexcept {
-    const auto interval = watchdog_interval();
-    if (!interval) return;
-    if (is_leaving_ || current_ == nullptr || serving() != nullptr) tell_manager(notify_alive());
-    watchdog_.start(*interval);
-}
-
-ServiceStatus Supervisor::status() {
-    ServiceStatus status;
-    status.configuration = &current_->configuration;
-    status.user = current_->user.name;
-    status.started_at = started_at_;
-    status.configured_at = configured_at_;
-    status.generation = current_->number;
-    status.restarts = restarts_;
-    status.reloads = reloads_;
-    status.failed_reloads = failed_reloads_;
-    for (const auto& worker : workers_) {
-        uint64_t active = 0;
-        for (size_t i = 0; i < worker->statistics().site_count(); i++)
-            active += worker->statistics().site(i).active.read();
-        status.workers.push_back({worker->pid(), worker->state(), worker->generation().number,
-                                  Clock::now() - worker->started_at(), active});
-    }
-    return status;
-}
-
-StatisticsTotals Supervisor::totals() {
-    StatisticsTotals totals = ended_;
-    const WorkerProcess* const current = serving();
-    for (const auto& worker : workers_)
-        totals.add(worker->generation().configuration, worker->statistics(),
-                   worker.get() == current ? StatisticsTotals::Of::Serving
-                                           : StatisticsTotals::Of::Draining);
-    return totals;
-}
-
-std::string Supervisor::metrics_text() {
-    return prometheus_text(status(), totals());
 }
 
 }  // namespace proxyd::shim

@@ -38,8 +38,9 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     // Whether the kernel has given what it takes: two epoll sets.
     bool is_open() const { return poll_.is_open() && connecting_.is_open(); }
     void start(std::vector<SiteSocket> sockets);
-    // Receives no more clients; on_drained() comes when those who are here are through. With `takes_what_is_queued` those who wait at the site sockets are
-    // taken first: when nobody else will do it.
+    // Receives no more clients; on_drained() comes when those who are here are through. With
+    // `takes_what_is_queued` those who wait at the site sockets are taken first: when nobody else
+    // will do it.
     void drain(bool takes_what_is_queued);
     // From now on a draining worker has drain_timeout for that.
     void limit_drain();

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -135,6 +136,19 @@ Result<std::vector<InheritedSocket>, std::vector<std::string>> adopt_inherited_s
     }
     if (!errors.empty()) return Unexpected{std::move(errors)};
     return sockets;
+}
+
+std::string path_of_site_socket(BorrowedFd socket) {
+    int type = 0;
+    socklen_t type_length = sizeof(type);
+    sockaddr_un address{};
+    socklen_t length = sizeof(address);
+    if (getsockopt(socket.number(), SOL_SOCKET, SO_TYPE, &type, &type_length) != 0 ||
+        type != SOCK_DGRAM ||
+        getsockname(socket.number(), reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+        address.sun_family != AF_UNIX || length > sizeof(address))
+        return "";
+    return {address.sun_path, strnlen(address.sun_path, sizeof(address.sun_path))};
 }
 
 }  // namespace proxyd

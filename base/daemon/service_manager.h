@@ -47,4 +47,8 @@ struct InheritedSocket {
 // descriptor that is no listening TCP socket.
 Result<std::vector<InheritedSocket>, std::vector<std::string>> adopt_inherited_sockets();
 
+// Of a site socket that the manager has made (ListenDatagram=): the path that it is bound to; "" if
+// it is no datagram socket with a path.
+std::string path_of_site_socket(BorrowedFd socket);
+
 }  // namespace proxyd

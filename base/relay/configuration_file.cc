@@ -258,10 +258,8 @@ void name_sites(Configuration& configuration) {
 
 Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view text,
                                                                std::string_view file) {
-    const Result<JsonValue, JsonError> document = parse_json(text);
-    if (!document)
-        return Unexpected{ConfigurationErrors{fmt::format(
-            "{}:{}: is not JSON: {}", file, document.error().line, document.error().text)}};
+    const auto document = parse_configuration_document(text, file);
+    if (!document) return Unexpected{document.error()};
     Configuration configuration;
     configuration.file = file;
     configuration.daemon = default_daemon_configuration(file, DefaultControlSocket);

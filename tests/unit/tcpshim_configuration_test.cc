@@ -284,8 +284,9 @@ TEST_CASE("tcpshim's configuration: the file as a whole", "[tcpshim_configuratio
           "'sites'?");
     CHECK(error_of(R"("connections_max": 0)") ==
           "t.json:2: connections_max: is 0, a whole number from 1 to 1000000 is allowed");
-    CHECK(error_of(R"("instance": "a.b")") == "t.json:2: instance: is 'a.b', up to 64 letters, "
-                                             "digits, '-' and '_' is allowed");
+    CHECK(error_of(R"("instance": "a.b")") ==
+          "t.json:2: instance: is 'a.b', up to 64 letters, "
+          "digits, '-' and '_' is allowed");
     CHECK(errors_of(R"({"sites": {"/s/a": "b:1"}, "instance": ")" + std::string(64, 'x') + "\"}")
               .empty());
     CHECK(errors_of(R"({"sites": {"/s/a": "b:1"}, "instance": ")" + std::string(65, 'x') + "\"}")

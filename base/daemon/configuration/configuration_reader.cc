@@ -7,6 +7,15 @@
 
 namespace proxyd {
 
+Result<JsonValue, ConfigurationErrors> parse_configuration_document(std::string_view text,
+                                                                    std::string_view file) {
+    Result<JsonValue, JsonError> document = parse_json(text);
+    if (!document)
+        return Unexpected{ConfigurationErrors{fmt::format(
+            "{}:{}: is not JSON: {}", file, document.error().line, document.error().text)}};
+    return *std::move(document);
+}
+
 std::string ConfigurationReader::place(int line, std::string_view path) const {
     return fmt::format("{}:{}: {}{}", file_, line, prefix_, path);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/daemon/json.h"
+#include "base/posix/result.h"
 
 #include <fmt/format.h>
 
@@ -19,6 +20,10 @@ namespace proxyd {
 
 // All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".
 using ConfigurationErrors = std::vector<std::string>;
+
+// `file` is only the name in messages.
+Result<JsonValue, ConfigurationErrors> parse_configuration_document(std::string_view text,
+                                                                    std::string_view file);
 
 class ConfigurationReader {
   public:
