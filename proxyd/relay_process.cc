@@ -54,6 +54,7 @@ Result<void, std::string> write_file(const std::string& path, std::string_view t
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGHUP, SIG_IGN);  // until it can be told: it reads the file after that
     execlp(program.c_str(), "tcpshim", "--config", file.c_str(), nullptr);
     dprintf(STDERR_FILENO, "proxyd: cannot execute %s: %s\n", program.c_str(),
             strerrordesc_np(errno));
@@ -62,8 +63,9 @@ Result<void, std::string> write_file(const std::string& path, std::string_view t
 
 }  // namespace
 
-void RelayProcess::adopt(pid_t pid, std::vector<pid_t> leaving) {
+void RelayProcess::adopt(pid_t pid, std::string directory, std::vector<pid_t> leaving) {
     pid_ = pid;
+    plan_.directory = std::move(directory);  // all that is known of the plan
     leaving_ = std::move(leaving);
 }
 

@@ -23,8 +23,8 @@ class RelayProcess {
   public:
     explicit RelayProcess(EventLoop& loop) : restart_(loop, *this) {}
 
-    // Those that the program before us has started; 0: none takes clients.
-    void adopt(pid_t pid, std::vector<pid_t> leaving);
+    // Those that the program before us has started, and where; 0: none takes clients.
+    void adopt(pid_t pid, std::string directory, std::vector<pid_t> leaving);
     // Starts it, tells it of a change, or lets it finish what it has when there is no route for it
     // any more. The error: the file can't be written.
     Result<void, std::string> put_in_force(const RelayPlan& plan);
@@ -38,6 +38,7 @@ class RelayProcess {
 
     bool is_any_running() const { return pid_ != 0 || !leaving_.empty(); }
     pid_t pid() const { return pid_; }  // 0: none
+    const std::string& directory() const { return plan_.directory; }
     const std::vector<pid_t>& leaving() const { return leaving_; }
     uint64_t restarts() const { return restarts_; }
 

@@ -44,7 +44,9 @@ void Supervisor::adopt(InheritedState& inherited) {
     workers_.set_restart_count(inherited.counts.worker_restarts);
     workers_.set_last_run_number(inherited.run_number);
     workers_.adopt(std::move(inherited.workers), current_->number);
-    if (!is_trial_) relay_.adopt(inherited.relay, std::move(inherited.leaving_relays));
+    if (!is_trial_)
+        relay_.adopt(inherited.relay, std::move(inherited.relay_directory),
+                     std::move(inherited.leaving_relays));
     if (is_trial_)
         control_.leave_alone(inherited.control_path);
     else
@@ -135,6 +137,7 @@ StateToPass Supervisor::state_to_pass() {
                    reloads_.successes, reloads_.failures, upgrades_.successes, upgrades_.failures,
                    workers_.restart_count()},
         .relay = relay_.pid(),
+        .relay_directory = relay_.directory(),
         .leaving_relays = relay_.leaving(),
         .generation = last_generation_,
         .run_number = workers_.last_run_number()};

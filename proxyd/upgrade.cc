@@ -85,6 +85,7 @@ nlohmann::json to_json(const StateToPass& state, bool is_trial) {
                      {"worker_restarts", state.counts.worker_restarts}};
     out["statistics"] = state.statistics.number();
     out["relay"] = state.relay;
+    out["relay_directory"] = state.relay_directory;
     out["leaving_relays"] = state.leaving_relays;
     out["control_streams"] = numbers_of(state.control_streams);
     out["control_clients"] = numbers_of(state.control_clients);
@@ -196,6 +197,7 @@ InheritedState state_from(const nlohmann::json& in) {
     state.control_streams = adopt_descriptors(in, "control_streams");
     state.control_clients = adopt_descriptors(in, "control_clients");
     state.relay = in.value("relay", 0);
+    state.relay_directory = in.value("relay_directory", "");
     state.leaving_relays = in.value("leaving_relays", std::vector<pid_t>());
     state.control_idle = adopt_descriptors(in, "control_idle");
     for (const nlohmann::json& entry : in.at("listening"))

@@ -64,6 +64,7 @@ struct InheritedState {
     UniqueFd statistics;
     TaskCounts counts;
     pid_t relay = 0;  // tcpshim, a child of main; 0: there is none
+    std::string relay_directory;
     std::vector<pid_t> leaving_relays;
     uint64_t generation = 0;
     uint32_t run_number = 0;
@@ -92,6 +93,7 @@ struct StateToPass {
     BorrowedFd statistics;
     TaskCounts counts = {};
     pid_t relay = 0;
+    std::string relay_directory = "";
     std::vector<pid_t> leaving_relays = {};
     uint64_t generation;
     uint32_t run_number;

@@ -158,6 +158,23 @@ def test_an_upgrade_cuts_nobody(workspace, server):
     assert get(workspace, Name) == b"first\n"
 
 
+@pytest.mark.parametrize("where", [None, "elsewhere"], ids=["no-route", "elsewhere"])
+def test_an_upgrade_may_change_what_is_relayed(workspace, server, where):
+    """The new program knows the tcpshim of the old one: it takes no more clients."""
+    proxyd = start(workspace, {Name: f"tcp://{server.where()}"})
+    get(workspace, Name)
+    pid = tcpshim_of(workspace)["pid"]
+    routes = {Name: f"tcp://{server.where()}"} if where else {Name: str(workspace.site("sites/one"))}
+    proxyd.configuration.update(configuration_with(workspace, routes))
+    if where:
+        proxyd.configuration["tcpshim"]["directory"] = str(workspace.path / where)
+    proxyd.write_configuration()
+    assert proxyctl(workspace, "upgrade").returncode == 0
+    proxyd.wait_for_line(f"tcpshim, process {pid}, takes no more clients and finishes what it has")
+    proxyd.wait_for_line(f"tcpshim, process {pid}, ended with exit code 0")
+    assert not where or get(workspace, Name) == b"first\n"
+
+
 def test_tcpshim_is_started_again_and_no_new_client_notices(workspace, server):
     proxyd = start(workspace, {Name: f"tcp://{server.where()}"})
     get(workspace, Name)
