@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxyd/listener.h"
 
+#include "base/daemon/confinement/shared_descriptors.h"
 #include "base/daemon/log.h"
 
 #include <errno.h>
@@ -30,11 +31,6 @@ UniqueFd epoll_of(BorrowedFd listening_socket) {
     return epoll;
 }
 
-void retire_listening_socket(UniqueFd socket) {
-    const int number = socket.release();
-    if (dup3(STDIN_FILENO, number, O_CLOEXEC) < 0) close(number);
-}
-
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
       epoll_(std::move(socket.epoll)),
@@ -52,7 +48,7 @@ void Listener::stop() {
     readable_.stop();
     pause_.stop();
     epoll_.close();
-    if (socket_.is_open()) retire_listening_socket(std::move(socket_));
+    if (socket_.is_open()) retire_shared_descriptor(std::move(socket_));
     waits_for_room_ = false;
 }
 

@@ -29,9 +29,6 @@ struct ListeningSocket {
 // Not open if the system has no descriptor left.
 UniqueFd epoll_of(BorrowedFd listening_socket);
 
-// Closes it, but keeps its number taken: see sandbox.h.
-void retire_listening_socket(UniqueFd socket);
-
 class Listener {
   public:
     class Owner {

@@ -9,6 +9,7 @@
 #include "proxyd/sandbox.h"
 
 #include "base/daemon/confinement/landlock.h"
+#include "base/daemon/confinement/shared_descriptors.h"
 #include "base/daemon/confinement/system_call_filter.h"
 
 #include <fcntl.h>
@@ -38,16 +39,6 @@ constexpr int AllowedCalls[] = {
     SCMP_SYS(geteuid),
 };
 // clang-format on
-
-// A filter of its own, since one of them allows or refuses by what it finds: the kernel takes the
-// worst that any filter says.
-Result<void, std::string> protect_listening_sockets(std::span<const int> sockets) {
-    Filter filter = Filter::that_allows_all();
-    for (const int socket : sockets)
-        for (const int call : {SCMP_SYS(connect), SCMP_SYS(setsockopt)})
-            filter.forbid(call, {Filter::argument_is(0, socket)});
-    return filter.load();
-}
 
 Result<void, std::string> allow_calls() {
     constexpr uint64_t OpenFlags = O_ACCMODE | O_CREAT | O_TRUNC;
@@ -84,7 +75,7 @@ Result<User, std::string> find_worker_user(std::string_view name) {
 Result<void, std::string> enter_sandbox(std::span<const int> listening_sockets) {
     const std::array<PathRule, 1> paths = {{{"/", PathAccess::ListDirectories}}};
     if (const auto entered = enter_landlock({.paths = paths}); !entered) return entered;
-    if (const auto done = protect_listening_sockets(listening_sockets); !done) return done;
+    if (const auto done = protect_shared_descriptors(listening_sockets); !done) return done;
     return allow_calls();
 }
 

@@ -23,8 +23,7 @@ Result<User, std::string> find_worker_user(std::string_view name);
 // only the system calls that a worker needs (seccomp(2)): any other ends the process with SIGSYS.
 //
 // `listening_sockets` are shared with main and with the workers to come: they can be accepted at
-// and waited for, and nothing else. Their numbers must never be given to anything else: when one is
-// done with, standard input, which must be /dev/null, is put in its place (dup3(2)).
+// and waited for, and nothing else (confinement/shared_descriptors.h).
 Result<void, std::string> enter_sandbox(std::span<const int> listening_sockets = {});
 
 }  // namespace proxyd

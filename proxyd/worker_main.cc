@@ -2,6 +2,7 @@
 //
 // The worker's side of worker_process.h. The process is a copy of main: of what main had open only
 // the worker's share stays, and none of main's objects is used or destroyed any more.
+#include "base/daemon/confinement/shared_descriptors.h"
 #include "base/daemon/log.h"
 #include "proxyd/sandbox.h"
 #include "proxyd/session_events.h"
@@ -144,7 +145,7 @@ class WorkerMain final : public Channel::Owner,
 
     void on_drain() noexcept {
         for (ListeningSocket& socket : sockets_)
-            if (socket.socket.is_open()) retire_listening_socket(std::move(socket.socket));
+            if (socket.socket.is_open()) retire_shared_descriptor(std::move(socket.socket));
         sockets_.clear();
         worker_.drain();
         channel_.send({{"is", "draining"}});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/receiver.h"
 
+#include "base/daemon/confinement/shared_descriptors.h"
+
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,7 +24,7 @@ void Receiver::stop(bool takes_what_is_queued) {
     is_stopped_ = true;
     while (takes_what_is_queued && owner_.has_room_for(socket_) && take_one()) {
     }
-    socket_.fd.close();  // main alone keeps it, so that it dies with main
+    retire_shared_descriptor(std::move(socket_.fd));  // main alone keeps it: it dies with main
 }
 
 bool Receiver::take_one() {

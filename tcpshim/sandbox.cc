@@ -5,6 +5,7 @@
 #include "tcpshim/sandbox.h"
 
 #include "base/daemon/confinement/landlock.h"
+#include "base/daemon/confinement/shared_descriptors.h"
 #include "base/daemon/confinement/system_call_filter.h"
 
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -30,11 +32,18 @@ constexpr int AllowedCalls[] = {
     SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
     // What libraries look at; Landlock lets them open nothing.
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lseek), SCMP_SYS(getrlimit),
-    SCMP_SYS(prlimit64), SCMP_SYS(geteuid), SCMP_SYS(getuid), SCMP_SYS(uname),
+    SCMP_SYS(geteuid), SCMP_SYS(getuid), SCMP_SYS(uname),
 };
 // clang-format on
 
-Result<void, std::string> allow_calls() {
+bool is_any_a_unix_socket(const Configuration& configuration) {
+    return std::ranges::any_of(configuration.sites, [](const SiteConfiguration& site) {
+        return std::ranges::find(site.backends, BackendKind::UnixStream,
+                                 &BackendConfiguration::kind) != site.backends.end();
+    });
+}
+
+Result<void, std::string> allow_calls(const Configuration& configuration) {
     constexpr uint64_t OpenFlags = O_ACCMODE | O_CREAT | O_TRUNC;
     Filter filter = Filter::that_allows_nothing();
     filter.allow_basics();
@@ -47,10 +56,15 @@ Result<void, std::string> allow_calls() {
             filter.allow(SCMP_SYS(socket),
                          {Filter::argument_is(0, family),
                           Filter::argument_is(1, SocketTypeMask, static_cast<uint64_t>(type))});
-    filter.allow(SCMP_SYS(socket), {Filter::argument_is(0, AF_UNIX),
-                                    Filter::argument_is(1, SocketTypeMask, SOCK_STREAM)});
+    if (is_any_a_unix_socket(configuration))
+        filter.allow(SCMP_SYS(socket), {Filter::argument_is(0, AF_UNIX),
+                                        Filter::argument_is(1, SocketTypeMask, SOCK_STREAM)});
+    // Limits of its own are read (getrlimit(3)), and none is set, nobody else's above all.
+    filter.allow(SCMP_SYS(prlimit64),
+                 {Filter::argument_is(0, 0), Filter::argument_is(2, UINT64_MAX, 0)});
     // A socket of its own to the client's address.
     filter.allow(SCMP_SYS(bind));
+    filter.allow(SCMP_SYS(dup3), {Filter::argument_is(0, STDIN_FILENO)});
     for (const int command : {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_SETPIPE_SZ, F_GETPIPE_SZ})
         filter.allow(SCMP_SYS(fcntl), {Filter::argument_is(1, command)});
     for (const int command : {FIONREAD, FIONBIO, SIOCATMARK})
@@ -60,14 +74,16 @@ Result<void, std::string> allow_calls() {
 
 }  // namespace
 
-Result<void, std::string> enter_sandbox(const Configuration& configuration) {
+Result<void, std::string> enter_sandbox(const Configuration& configuration,
+                                        std::span<const int> site_sockets) {
     const bool is_any_transparent =
         std::ranges::any_of(configuration.sites, &SiteConfiguration::is_transparent);
     if (const auto entered = enter_landlock(
             {.paths = {}, .may_connect_tcp = true, .may_bind_tcp = is_any_transparent});
         !entered)
         return entered;
-    return allow_calls();
+    if (const auto done = protect_shared_descriptors(site_sockets); !done) return done;
+    return allow_calls(configuration);
 }
 
 }  // namespace proxyd::shim

@@ -174,11 +174,14 @@ bool OpenSiteSockets::remove_files(const OpenSiteSockets* kept) {
 }
 
 std::vector<SiteSocket> OpenSiteSockets::duplicate() const {
+    int number_min = STDERR_FILENO + 1;
+    for (const Place& place : sockets_)
+        number_min = std::max(number_min, place.socket->fd.borrow().number() + 1);
     std::vector<SiteSocket> sockets;
     for (const Place& place : sockets_)
-        sockets.push_back(
-            {UniqueFd::adopt(fcntl(place.socket->fd.borrow().number(), F_DUPFD_CLOEXEC, 3)),
-             place.site, place.socket->port});
+        sockets.push_back({UniqueFd::adopt(fcntl(place.socket->fd.borrow().number(),
+                                                 F_DUPFD_CLOEXEC, number_min)),
+                           place.site, place.socket->port});
     return sockets;
 }
 

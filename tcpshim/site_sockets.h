@@ -43,7 +43,7 @@ class OpenSiteSockets {
     // null, has too. Whether there was any.
     bool remove_files(const OpenSiteSockets* kept);
 
-    // For a worker: the same sockets under numbers of its own.
+    // For a worker: the same sockets under numbers of its own, in a row as far as they are free.
     std::vector<SiteSocket> duplicate() const;
     size_t size() const { return sockets_.size(); }
 

@@ -2,6 +2,7 @@
 //
 // The worker's side of worker_process.h. The process is a copy of main: of what main had open only
 // the worker's share stays, and none of main's objects is used or destroyed any more.
+#include "base/daemon/confinement/shared_descriptors.h"
 #include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
 #include "tcpshim/access_line.h"
@@ -88,7 +89,10 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
             return Unexpected{std::string("cannot get an epoll set: ") +
                               std::string(errno_text(errno))};
         statistics_.follow(worker_->sites());
-        return enter_sandbox(configuration_);
+        std::vector<int> numbers;
+        for (const SiteSocket& socket : sockets_)
+            numbers.push_back(socket.fd.borrow().number());
+        return enter_sandbox(configuration_, numbers);
     }
 
     void on_message(Channel&, const nlohmann::json& message, UniqueFd descriptor) override {
@@ -114,7 +118,8 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
     void drain(bool takes_what_is_queued) {
         if (is_draining_) return;
         is_draining_ = true;
-        sockets_.clear();
+        for (SiteSocket& socket : std::exchange(sockets_, {}))
+            retire_shared_descriptor(std::move(socket.fd));
         worker_->drain(takes_what_is_queued);
         channel_.send({{"is", "draining"}});
     }

@@ -127,7 +127,8 @@ def test_servers_in_a_black_hole(workspace):
 def test_one_of_three_servers_is_killed_under_load(workspace):
     servers = [TcpNginx(workspace, f"server{number}", Port, PlainPort) for number in range(3)]
     routes = TcpRoutes(workspace, {Name: {"tcp": [server.where(PlainPort) for server in servers],
-                                          "failure_pause": "10ms", "failure_pause_max": "50ms"}})
+                                          "failure_pause": "10ms", "failure_pause_max": "50ms"}},
+                       tcpshim={"access_log": str(workspace.path / "relayed")}, access_log=str(workspace.path / "access"))
     load = Load(workspace, Request, count=6000, progress=1000, at_once=50, seconds=4 * DeadlineSeconds, sources=100)
     load.wait_until_done(1000)
     servers[0].kill()

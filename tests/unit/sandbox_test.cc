@@ -10,6 +10,7 @@
 #include "tests/support/tcp_pair.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/unit/catch.h"
+#include "tests/unit/sandboxed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -33,39 +34,16 @@ using namespace proxyd;
 
 namespace {
 
-// What became of the child: "fine", "refused: " and why, or "killed by SYS".
-constexpr int Entered = 0, NotEntered = 250;
-
 template <typename Attempt>
 std::string in_sandbox(Attempt attempt, bool with_filter = true,
                        std::span<const int> listening_sockets = {}) {
-    const pid_t child = fork();
-    if (child == 0) {
-        const auto user = find_worker_user("");
-        if (!user || !drop_privileges(*user)) _exit(NotEntered);
-        if (with_filter && !enter_sandbox(listening_sockets)) _exit(NotEntered);
-        errno = 0;
-        _exit(attempt() ? Entered : errno);
-    }
-    int status = -1;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    if (WIFSIGNALED(status)) return fmt::format("killed by {}", sigabbrev_np(WTERMSIG(status)));
-    REQUIRE(WEXITSTATUS(status) != NotEntered);
-    if (WEXITSTATUS(status) == 0) return "fine";
-    return fmt::format("refused: {}", strerrordesc_np(WEXITSTATUS(status)));
-}
-
-// The reason to leave a test out; it is printed.
-bool is_left_out([[maybe_unused]] long landlock_wanted = 0) {
-#ifdef PROXYD_SANITIZED
-    WARN("left out: with sanitizers the sandbox is open, since their runtimes need it");
-    return true;
-#else
-    if (landlock_version() >= landlock_wanted) return false;
-    WARN("left out: this kernel's Landlock has version " << landlock_version() << ", wanted is "
-                                                         << landlock_wanted);
-    return true;
-#endif
+    return test::in_child(
+        [=] {
+            const auto user = find_worker_user("");
+            return user && drop_privileges(*user) &&
+                   (!with_filter || enter_sandbox(listening_sockets));
+        },
+        attempt);
 }
 
 struct Place : test::TemporaryDirectory {
@@ -89,13 +67,12 @@ bool connects(int socket, const sockaddr_un& address) {
     return connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
 }
 
-constexpr const char* KilledBySeccomp = "killed by SYS";
-constexpr const char* Refused = "refused: Permission denied";
+using test::KilledBySeccomp, test::Refused;
 
 }  // namespace
 
 TEST_CASE_METHOD(Place, "sandbox: no file is read, and none is made", "[sandbox]") {
-    if (is_left_out(1)) return;
+    if (test::is_sandbox_left_out(1)) return;
     CHECK(in_sandbox([&] { return open(file.c_str(), O_RDONLY) >= 0; }) == Refused);
     CHECK(in_sandbox([&] { return open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0; }) == Refused);
     CHECK(in_sandbox([&] { return open(file.c_str(), O_WRONLY) >= 0; }) == KilledBySeccomp);
@@ -115,7 +92,7 @@ TEST_CASE_METHOD(Place, "sandbox: no file is read, and none is made", "[sandbox]
 }
 
 TEST_CASE("sandbox: no program is run, and no process is made", "[sandbox]") {
-    if (is_left_out()) return;
+    if (test::is_sandbox_left_out()) return;
     CHECK(in_sandbox([] { return execl("/bin/true", "true", static_cast<char*>(nullptr)) == 0; }) ==
           KilledBySeccomp);
     CHECK(in_sandbox([] { return fork() >= 0; }) == KilledBySeccomp);
@@ -123,7 +100,7 @@ TEST_CASE("sandbox: no program is run, and no process is made", "[sandbox]") {
 }
 
 TEST_CASE("sandbox: no memory becomes a program", "[sandbox]") {
-    if (is_left_out()) return;
+    if (test::is_sandbox_left_out()) return;
     constexpr size_t Bytes = 4096;
     CHECK(in_sandbox([] {
               return mmap(nullptr, Bytes, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -137,7 +114,7 @@ TEST_CASE("sandbox: no memory becomes a program", "[sandbox]") {
 }
 
 TEST_CASE("sandbox: no socket that could reach anybody but sites", "[sandbox]") {
-    if (is_left_out()) return;
+    if (test::is_sandbox_left_out()) return;
     for (const auto& [family, type] : {std::pair{AF_INET, SOCK_STREAM},
                                        {AF_INET6, SOCK_STREAM},
                                        {AF_INET, SOCK_DGRAM},
@@ -152,7 +129,7 @@ TEST_CASE("sandbox: no socket that could reach anybody but sites", "[sandbox]") 
 }
 
 TEST_CASE("sandbox: a client's socket is not turned into another connection", "[sandbox]") {
-    if (is_left_out(4)) return;
+    if (test::is_sandbox_left_out(4)) return;
     const UniqueFd listener = test::tcp_listener();
     sockaddr_in to{};
     socklen_t size = sizeof(to);
@@ -180,7 +157,7 @@ TEST_CASE("sandbox: a client's socket is not turned into another connection", "[
 }
 
 TEST_CASE("sandbox: other processes are out of reach", "[sandbox]") {
-    if (is_left_out()) return;
+    if (test::is_sandbox_left_out()) return;
     const pid_t parent = getpid();
     CHECK(in_sandbox([=] { return kill(parent, 0) == 0; }) == KilledBySeccomp);
     CHECK(in_sandbox([=] { return syscall(SYS_tgkill, parent, parent, 0) == 0; }) ==
@@ -192,7 +169,7 @@ TEST_CASE("sandbox: other processes are out of reach", "[sandbox]") {
 }
 
 TEST_CASE_METHOD(Place, "sandbox: nobody is sent signals by way of a descriptor", "[sandbox]") {
-    if (is_left_out()) return;
+    if (test::is_sandbox_left_out()) return;
     const test::TcpPair pair = test::tcp_pair();
     const int accepted = pair.accepted.borrow().number();
     CHECK(in_sandbox([=] { return fcntl(accepted, F_SETOWN, getpid()) == 0; }) == KilledBySeccomp);
@@ -201,7 +178,7 @@ TEST_CASE_METHOD(Place, "sandbox: nobody is sent signals by way of a descriptor"
 }
 
 TEST_CASE_METHOD(Place, "sandbox: what others have open, too, stays as it is", "[sandbox]") {
-    if (is_left_out()) return;
+    if (test::is_sandbox_left_out()) return;
     const test::TcpPair pair = test::tcp_pair();
     const int accepted = pair.accepted.borrow().number();
     const int listener = pair.client.borrow().number();  // any socket will do
@@ -236,7 +213,7 @@ TEST_CASE_METHOD(Place, "sandbox: what others have open, too, stays as it is", "
 
 TEST_CASE_METHOD(Place, "sandbox: a client's socket connects to nobody else by a fast open",
                  "[sandbox]") {
-    if (is_left_out()) return;
+    if (test::is_sandbox_left_out()) return;
     const test::TcpPair pair = test::tcp_pair();
     const int accepted = pair.accepted.borrow().number();
     const sockaddr nowhere{AF_UNSPEC, {}};
