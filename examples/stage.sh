@@ -27,6 +27,7 @@ find_programs "${1-}"
 start() {
     local log=$1
     shift
+    : >"$dir/$log" # it is there for whoever looks into it at once
     setsid "$@" </dev/null >"$dir/$log" 2>&1 &
     groups+=("$!")
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Starts proxyd with one port and three names: two servers on this machine, under proxyrun, and one on
-# "another machine" (an address of loopback of its own), which is reached over TCP through tcpshim; asks
-# each. Everything lives in a temporary directory, and nothing stays behind.
+# "another machine" (an address of loopback of its own), which is reached over TCP through the tcpshim that
+# proxyd runs; asks each. Everything lives in a temporary directory, and nothing stays behind.
 #
 # shellcheck disable=SC2317  # functions that traps and wait_for call are not unreachable
 set -euo pipefail
@@ -22,10 +22,9 @@ done
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/proxyd-tcpshim-XXXXXX")
 chmod 711 "$dir" # nginx's workers are another user's
-mkdir -p "$dir"/{sites/{blog,files,nas}.home.test,nginx,blog,files}
+mkdir -p "$dir"/{sites/{blog,files}.home.test,nginx,blog,files}
 fill() { sed "s|@DIRECTORY@|$dir|g; s|@ADDRESS@|$address|g; s|@NAS@|$nas|g; s|@USER@|$(id -un)|g" "$here/$1" >"$dir/${2-}$1"; }
 fill proxyd.json
-fill tcpshim.json
 fill nginx.conf nginx/
 echo "blog: a page from this machine" >"$dir/blog/index.html"
 echo "files: another one" >"$dir/files/index.html"
@@ -39,10 +38,9 @@ for name in blog files; do
         /usr/bin/python3 -m http.server --bind 127.0.0.1 --directory "$dir/$name" 9080
 done
 start nas.log nginx -e stderr -p "$dir/nginx" -c nginx.conf
-start tcpshim.log "$tcpshim_program" --config "$dir/tcpshim.json"
 
 has_socket() { compgen -G "$dir/sites/$1.home.test/*.sock" >/dev/null; }
-for name in blog files nas; do wait_for "the site socket of $name" has_socket "$name"; done
+for name in blog files; do wait_for "the site socket of $name" has_socket "$name"; done
 shimctl() { "$proxyctl_program" --control "$dir/tcpshim.sock" "$@"; }
 nas_is_up() { shimctl backends | grep -q "$nas:9443 *up"; }
 wait_for "the NAS" nas_is_up
@@ -61,10 +59,10 @@ for url in http://blog.home.test/ http://files.home.test/ https://nas.home.test/
 done
 [[ $(client https://nas.home.test/) == "nas: you are $visitor" ]] || fail "the NAS did not see the visitor's address"
 
-relayed() { [[ $(grep -c ' access .* to_client=[1-9]' "$dir/tcpshim.log") -ge 3 ]]; }
+relayed() { [[ $(grep -c ' access .* to_client=[1-9]' "$dir/proxyd.log") -ge 3 ]]; }
 wait_for "tcpshim's access lines" relayed
 echo
 echo "What tcpshim has relayed to the other machine:"
-sed -n 's/.* access .* client=\([^ ]*\) .* backend=\([^ ]*\) .* \(ending=[^ ]*\) .* \(to_backend=[^ ]*\) \(to_client=[^ ]*\) .*/  \1 -> \2 \3 \4 \5/p' "$dir/tcpshim.log"
+sed -n 's/.* access .* client=\([^ ]*\) .* backend=\([^ ]*\) .* \(ending=[^ ]*\) .* \(to_backend=[^ ]*\) \(to_client=[^ ]*\) .*/  \1 -> \2 \3 \4 \5/p' "$dir/proxyd.log"
 echo
 shimctl backends
