@@ -282,16 +282,22 @@ void Supervisor::on_channel_end(Channel& channel) {
 }
 
 void Supervisor::on_child() noexcept {
-    std::vector<std::pair<std::unique_ptr<WorkerProcess>, int>> ended;
-    for (auto& worker : workers_) {
+    std::vector<std::pair<WorkerProcess*, int>> ended;
+    for (const auto& worker : workers_) {
         int status;
-        if (waitpid(worker->pid(), &status, WNOHANG) != worker->pid()) continue;
-        worker->channel().receive_now();
-        ended.emplace_back(std::move(worker), status);
+        if (waitpid(worker->pid(), &status, WNOHANG) == worker->pid())
+            ended.emplace_back(worker.get(), status);
     }
-    std::erase(workers_, nullptr);
-    for (auto& [worker, status] : ended)
-        on_worker_end(std::move(worker), status);
+    // What they have said may start others: workers_ is another one after each step.
+    for (const auto& [worker, status] : ended)
+        worker->channel().receive_now();
+    for (const auto& [worker, status] : ended) {
+        const auto place =
+            std::ranges::find(workers_, worker, &std::unique_ptr<WorkerProcess>::get);
+        std::unique_ptr<WorkerProcess> owned = std::move(*place);
+        workers_.erase(place);
+        on_worker_end(std::move(owned), status);
+    }
     if (workers_.empty() && is_leaving_) loop_.stop();
 }
 

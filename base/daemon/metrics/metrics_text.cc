@@ -58,7 +58,10 @@ void MetricsText::add_label_list(std::initializer_list<Label> labels) {
         write("{}{}=\"", separator, label.name);
         for (const char c : label.value) {
             if (c == '\\' || c == '"') out_ += '\\';
-            out_ += c;
+            if (c == '\n')
+                out_ += "\\n";
+            else
+                out_ += c;
         }
         out_ += '"';
         separator = ",";
