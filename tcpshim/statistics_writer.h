@@ -40,6 +40,7 @@ class StatisticsWriter {
 
     void on_before_wait() noexcept;
     void copy() noexcept;
+    void on_later() noexcept {}  // what follows is another look before the wait
     void copy_backend(size_t site, const Backend& backend, Clock::time_point now);
     BackendStatistics* slot_of(size_t site, std::string_view text);
 
@@ -50,7 +51,7 @@ class StatisticsWriter {
     std::vector<std::map<std::string, BackendStatistics*, std::less<>>> slots_;  // of each site
     std::unordered_map<uint64_t, Followed> followed_;  // by a backend's number
     Clock::time_point copied_at_{};
-    TimerWatcher<&StatisticsWriter::copy> later_;
+    TimerWatcher<&StatisticsWriter::on_later> later_;
     BeforeWaitWatcher<&StatisticsWriter::on_before_wait> before_wait_;
 };
 
