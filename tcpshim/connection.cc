@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/connection.h"
 
+#include "base/daemon/log.h"
 #include "tcpshim/closing_words.h"
 #include "tcpshim/first_bytes.h"
 
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace proxyd::shim {
 namespace {
@@ -93,6 +95,7 @@ void Connection::begin() {
                1);  // an urgent byte stays in its place (RFC 6093)
     set_user_timeout(client_, site_.configuration.user_timeout);
     if (!services_.poll.add(client_, *this, Side::Client)) return finish(Ending::Local);
+    if (services_.loops.is_own(description_.source, description_.destination)) return refuse_loop();
     connector_ = std::make_unique<Connector>(
         services_.loop, site_.group, description_, static_cast<Connector::Owner&>(*this),
         site_.configuration.is_transparent ? &description_.source : nullptr);
@@ -131,6 +134,7 @@ void Connection::on_connected(UniqueFd socket, BackendLease lease,
         set_option(backend_, SOL_SOCKET, SO_OOBINLINE, 1);
         set_user_timeout(backend_, site_.configuration.user_timeout);
     }
+    services_.loops.note_connected(this, backend_, backend_address_);
     if (!services_.poll.add(backend_, *this, Side::Backend)) return finish(Ending::Local);
     state_ = State::FirstBytes;
     first_sent_ = 0;
@@ -295,9 +299,22 @@ void Connection::on_no_backend(ConnectFailure failure) noexcept {
     refuse();
 }
 
+// One round of an endless chain, which whoever began it learns through all that there are.
+void Connection::refuse_loop() {
+    if (!std::exchange(site_.is_loop_told, true)) {
+        SocketAddress::Text text;
+        log_warning(
+            "site {}: a connection to {} has come back as a client: a backend's address leads to "
+            "proxyd itself",
+            site_.configuration.name, description_.destination.format(text));
+    }
+    failure_ = ConnectFailure::Loop;
+    refuse();
+}
+
 // The answer must arrive: unread input would turn the close into a reset that destroys it.
 void Connection::refuse() {
-    attempts_ = connector_->attempts();
+    if (connector_) attempts_ = connector_->attempts();
     connector_.reset();
     state_ = State::Refusing;
     const auto buffer = services_.relay.buffer;
@@ -332,6 +349,7 @@ void Connection::finish(Ending ending, Reset reset) {
     const ConnectionRecord its_record = record(ending);
     relay_.abandon(services_.relay.pipes);
     services_.poll.forget(*this);
+    services_.loops.forget(this);
     services_.poll.remove(client_);
     if (reset == Reset::Client) reset_at_close(client_);
     if (reset == Reset::Backend && backend_.is_open()) reset_at_close(backend_);

@@ -21,6 +21,7 @@
 #include "tcpshim/client_header.h"
 #include "tcpshim/connection_record.h"
 #include "tcpshim/connector.h"
+#include "tcpshim/loop_guard.h"
 #include "tcpshim/relay.h"
 #include "tcpshim/relay_poll.h"
 
@@ -38,6 +39,7 @@ struct Site {
     const SiteConfiguration& configuration;
     BackendGroup group;
     size_t connections = 0;
+    bool is_loop_told = false;
 };
 
 class Connection;
@@ -56,6 +58,7 @@ struct ConnectionServices {
     EventLoop& loop;
     RelayPoll& poll;
     RelayServices relay;
+    LoopGuard& loops;
     Owner& owner;
 };
 
@@ -93,6 +96,7 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     void relay();
     void end_relay(Relay::State how);
     void refuse();
+    void refuse_loop();
     void drain_refused();
     void note_activity();
     void start_deadline();

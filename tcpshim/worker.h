@@ -65,6 +65,7 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     ConnectPoll connecting_;
     PipePool pipes_;
     std::unique_ptr<uint8_t[]> buffer_;
+    LoopGuard loops_;
     ConnectionServices services_;
     std::vector<std::unique_ptr<Site>> sites_;
     std::vector<std::unique_ptr<Receiver>> receivers_;
