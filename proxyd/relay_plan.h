@@ -23,6 +23,8 @@ struct RelayPlan {
     bool is_empty() const { return directory.empty(); }
     // Where main writes the text: no route's directory begins with a dot.
     std::string file() const { return directory + "/.tcpshim.json"; }
+    // Where tcpshim tells how it goes.
+    std::string news_socket() const { return directory + "/.tcpshim.notify"; }
 
     friend bool operator==(const RelayPlan&, const RelayPlan&) = default;
 };

@@ -201,6 +201,7 @@ void Supervisor::finish(const Problems& problems) {
     if (current_ == nullptr) {
         for (const std::string& problem : problems)
             fmt::print(stderr, "{}\n", problem);
+        tell_manager(notify_failure(problems));
         return loop_.stop();
     }
     exit_code_ = Fine;
@@ -219,7 +220,8 @@ void Supervisor::finish(const Problems& problems) {
         reloads_++;
         log_notice("reloaded: {}", what);
     }
-    tell_manager(notify_ready(problems.empty() ? what : "the last reload failed; " + what));
+    tell_manager(
+        notify_ready(problems.empty() ? what : "the last reload failed; " + what, problems));
     for (const Done& done : std::exchange(done_, {}))
         if (done) done(problems);
     if (!std::exchange(wants_reload_, false)) return;

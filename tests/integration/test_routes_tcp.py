@@ -101,7 +101,7 @@ def test_status_and_sites_tell_of_tcpshim(workspace, server):
     start(workspace, {Name: f"tcp://{server.where()}"})
     wait_until(lambda: tcpshim_of(workspace)["pid"], "tcpshim")
     assert tcpshim_of(workspace) == {"pid": tcpshim_of(workspace)["pid"], "restarts": 0,
-                                     "control": str(workspace.path / "tcpshim.sock")}
+                                     "control": str(workspace.path / "tcpshim.sock"), "problems": []}
     assert f"tcpshim        process {tcpshim_of(workspace)['pid']}" in proxyctl(workspace, "status").stdout
     get(workspace, Name)
     asked = subprocess.run([program("proxyctl"), "--control", workspace.path / "tcpshim.sock", "backends"],
