@@ -9,6 +9,15 @@
 namespace proxyd::shim {
 namespace {
 
+// Whether a client can't have caused it by what it sends, or by where it comes from: of a site that
+// is transparent, backends can't answer every client through this machine.
+bool is_backend_to_blame(ConnectFailure failure, bool is_transparent) {
+    if (failure == ConnectFailure::Refused) return true;
+    return !is_transparent &&
+           (failure == ConnectFailure::Unreachable || failure == ConnectFailure::TimedOut ||
+            failure == ConnectFailure::NotResolved);
+}
+
 uint64_t next_number() {
     static uint64_t last = 0;
     return ++last;
@@ -73,15 +82,14 @@ void Backend::note_chosen() {
     health_.note_chosen(Clock::now());
 }
 
-void Backend::note_answered() {
-    counters_.answered++;
-    if (health_.note_answered())
-        log_notice("site {}: backend {} answers again", site_.name, text());
+void Backend::note_connected() {
+    if (health_.note_connected())
+        log_notice("site {}: backend {} can be connected again", site_.name, text());
 }
 
 void Backend::note_failed(ConnectFailure failure, Clock::time_point began) {
     counters_.failed[static_cast<size_t>(failure)]++;
-    if (failure == ConnectFailure::Local) return;  // not the backend's fault
+    if (!is_backend_to_blame(failure, site_.is_transparent)) return;
     const Clock::time_point now = Clock::now();
     const bool was_good = !health_.is_on_trial();
     if (!health_.note_failed(began, now)) return;

@@ -7,7 +7,11 @@
 // Up or not is decided by two voices. Active checks have the last word while there are any: down is
 // down. What clients' connections say (PassiveHealth) leaves a backend out for a pause, which ends
 // early when as many checks in a row as it takes to be up have been good since it began; even then
-// it is on trial until a client has been answered, for a check sees less than a client.
+// it is on trial until a client has been connected.
+//
+// Only what no client can bring about is held against a backend: that it doesn't let itself be
+// connected. A client may well send what has every server close without a word, so a backend that
+// does is replaced for that client, and counted, but not left out: that is for checks to find.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -88,7 +92,8 @@ class Backend final : ActiveCheck::Owner {
     std::string_view last_check() const;
 
     void note_chosen();
-    void note_answered();
+    void note_connected();  // the failures in a row end
+    void note_answered() { counters_.answered++; }
     // `began`: when the client was sent to it.
     void note_failed(ConnectFailure failure, Clock::time_point began);
 
@@ -127,7 +132,8 @@ class BackendLease {
     Backend& backend() const { return *backend_; }
     Clock::time_point began() const { return began_; }
 
-    // The first byte came: the failures in a row end. Later calls for the same client are harmless.
+    void note_connected() const { backend_->note_connected(); }
+    // The first byte came.
     void note_answered() const { backend_->note_answered(); }
     // It was connected and has failed, and Connector::next() isn't called (which notes it itself).
     void note_failed(ConnectFailure failure) const { backend_->note_failed(failure, began_); }
