@@ -83,8 +83,9 @@ void Backend::note_chosen() {
 }
 
 void Backend::note_connected() {
-    if (health_.note_connected())
-        log_notice("site {}: backend {} can be connected again", site_.name, text());
+    if (!health_.note_connected()) return;
+    log_notice("site {}: backend {} can be connected again", site_.name, text());
+    owner_.on_backend_change();
 }
 
 void Backend::note_failed(ConnectFailure failure, Clock::time_point began) {
@@ -100,24 +101,26 @@ void Backend::note_failed(ConnectFailure failure, Clock::time_point began) {
     log_at(was_good ? LogLevel::Warning : LogLevel::Info,
            "site {}: backend {} has failed {} times in a row, last: {}; left out for {} ms",
            site_.name, text(), health_.failures(), connect_failure_word(failure), pause.count());
+    owner_.on_backend_change();
 }
 
 void Backend::remove_connection() {
     const bool was_full = is_full();
     connections_--;
-    if (was_full || connections_ == 0) owner_.on_backend_free();
+    if (was_full || connections_ == 0) owner_.on_backend_change();
 }
 
 void Backend::on_checked(const CheckVerdict& verdict, bool has_changed) noexcept {
     (verdict.is_good ? counters_.checks_good : counters_.checks_bad)++;
     const bool is_up = check_->count().state() == RiseAndFall::State::Up;
-    if (is_up && check_->count().has_risen() && health_.is_on_trial()) health_.end_pause();
+    const bool ends_pause = is_up && check_->count().has_risen() && health_.is_on_trial();
+    if (ends_pause) health_.end_pause();
+    if (ends_pause || has_changed) owner_.on_backend_change();
     if (!has_changed) return;
     if (is_up)
         log_notice("site {}: backend {} is up: {}", site_.name, text(), verdict.text);
     else
         log_warning("site {}: backend {} is down: {}", site_.name, text(), verdict.text);
-    if (is_up) owner_.on_backend_free();
 }
 
 BackendLease& BackendLease::operator=(BackendLease&& other) noexcept {

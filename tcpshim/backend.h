@@ -41,9 +41,10 @@ class Backend final : ActiveCheck::Owner {
   public:
     class Owner {
       public:
-        // It can take a connection that it couldn't take before, or has lost its last one. Whoever
-        // releases a connection is in the middle of something: the owner only makes a note.
-        virtual void on_backend_free() noexcept = 0;
+        // It, or one that it was preferred to, may be taken now and couldn't be before; or it has
+        // lost its last connection. Whoever brings that about is in the middle of something: the
+        // owner only makes a note.
+        virtual void on_backend_change() noexcept = 0;
 
       protected:
         ~Owner() = default;

@@ -55,7 +55,7 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     // Whether choose() may find more when the DNS has answered. Asks again if it is time to.
     bool is_waiting_for_service();
 
-    void wait(Waiter& waiter) { waiters_.push_back(waiter); }
+    void wait(Waiter& waiter);
     void stop_waiting(Waiter& waiter);
 
     // Those that are chosen from, in the order of the configuration.
@@ -74,8 +74,9 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     std::unique_ptr<Backend> make_target(const Service& service, const ServiceRecord& record);
     void update_targets(Service& service);
     void on_records(StandingQuestion& question) noexcept override;
-    void on_backend_free() noexcept override;
+    void on_backend_change() noexcept override;
     void tidy() noexcept;
+    void follow_pauses();
     bool collect(Clock::time_point now, std::span<const uint64_t> tried);
     BackendLease take(Backend& backend);
 
@@ -90,7 +91,7 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     // choose()'s, kept for their memory.
     std::vector<Candidate> candidates_;
     std::vector<Backend*> candidate_backends_;
-    TimerWatcher<&BackendGroup::tidy> tidy_;
+    TimerWatcher<&BackendGroup::tidy> tidy_, pause_over_;
 };
 
 }  // namespace proxyd::shim

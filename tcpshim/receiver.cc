@@ -20,7 +20,7 @@ void Receiver::stop(bool takes_what_is_queued) {
     if (is_stopped_) return;
     readable_.stop();
     is_stopped_ = true;
-    while (takes_what_is_queued && owner_.has_room_for(socket_) && take_one()) {
+    while (takes_what_is_queued && take_one()) {
     }
     socket_.fd.close();  // main alone keeps it, so that it dies with main
 }

@@ -41,7 +41,8 @@ class Receiver {
     const SiteSocket& socket() const { return socket_; }
     bool waits_for_room() const { return !readable_.is_active() && !is_stopped_; }
     void go_on() { readable_.start(socket_.fd); }
-    // For good; what is queued by now is taken first, if that is wanted.
+    // For good; what is queued by now is taken first, if that is wanted, room or not: nobody comes
+    // after us who would take it.
     void stop(bool takes_what_is_queued);
 
   private:

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/worker.h"
 
+#include "base/daemon/log.h"
 #include "tcpshim/first_bytes.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -15,6 +17,8 @@ constexpr size_t PipeBytes = 256 * 1024;
 constexpr size_t PipesIdleMax = 64, PipesKeptWithoutClients = 1;
 // Descriptors that are not for clients: logs, loop, site sockets, resolver, control channel.
 constexpr size_t DescriptorsKept = 64;
+// A limit may be reached with every client that comes.
+constexpr auto LimitToldInterval = std::chrono::minutes(1);
 
 static_assert(BufferBytes >= FirstBytesMax);
 
@@ -52,6 +56,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& re
       drain_timeout_(loop, *this) {
     for (const SiteConfiguration& site : configuration.sites)
         sites_.push_back(std::make_unique<Site>(loop, resolver, connecting_, site));
+    told_site_full_at_.resize(sites_.size());
 }
 
 Worker::~Worker() = default;
@@ -65,11 +70,29 @@ void Worker::start(std::vector<SiteSocket> sockets) {
 bool Worker::has_room_for(const SiteSocket& from) {
     const Site& site = *sites_[from.site];
     const size_t site_max = site.configuration.connections_max;
-    const bool has_room =
-        connections_.size() < std::min(configuration_.connections_max, connections_affordable_) &&
-        (site_max == 0 || site.connections < site_max);
-    if (!has_room) is_anybody_waiting_ = true;
-    return has_room;
+    const size_t all_max = std::min(configuration_.connections_max, connections_affordable_);
+    const bool is_site_full = site_max != 0 && site.connections >= site_max;
+    if (!is_site_full && connections_.size() < all_max) return true;
+    is_anybody_waiting_ = true;
+    if (is_site_full)
+        tell_of_limit(told_site_full_at_[from.site],
+                      fmt::format("site {}: connections_max ({}) is reached", site.configuration.name,
+                                  site_max));
+    else
+        tell_of_limit(told_full_at_,
+                      fmt::format("{} ({}) is reached",
+                                  all_max < configuration_.connections_max
+                                      ? "what the limit of open files allows"
+                                      : "connections_max",
+                                  all_max));
+    return false;
+}
+
+void Worker::tell_of_limit(Clock::time_point& told_at, const std::string& text) {
+    const Clock::time_point now = Clock::now();
+    if (told_at != Clock::time_point{} && now - told_at < LimitToldInterval) return;
+    told_at = now;
+    log_warning("{}: more clients wait", text);
 }
 
 void Worker::on_client(ReceivedConnection received, const SiteSocket& from) noexcept {

@@ -13,6 +13,7 @@
 #include "tcpshim/resolver.h"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace proxyd::shim {
@@ -56,6 +57,7 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
                            const ConnectionRecord& record) noexcept override;
     void on_drain_timeout() noexcept;
     void tell_if_drained();
+    void tell_of_limit(Clock::time_point& told_at, const std::string& text);
 
     EventLoop& loop_;
     const Configuration& configuration_;
@@ -70,6 +72,9 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     std::vector<std::unique_ptr<Receiver>> receivers_;
     std::vector<std::unique_ptr<Connection>> connections_;  // each knows its index
     bool is_anybody_waiting_ = false, is_draining_ = false;
+    // When it was last said that a limit is reached: of all sites together, of each.
+    Clock::time_point told_full_at_{};
+    std::vector<Clock::time_point> told_site_full_at_;
     TimerWatcher<&Worker::on_drain_timeout> drain_timeout_;
 };
 
