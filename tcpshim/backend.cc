@@ -70,7 +70,8 @@ BackendState Backend::state(Clock::time_point now) const {
 }
 
 bool Backend::is_full() const {
-    return description_.connections_max != 0 && connections_ >= description_.connections_max;
+    return description_.connections_max != 0 &&
+           connections_ + elsewhere_.read() >= description_.connections_max;
 }
 
 std::string_view Backend::last_check() const {

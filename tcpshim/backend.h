@@ -20,6 +20,7 @@
 #include "tcpshim/backend_connect.h"
 #include "tcpshim/connect_failure.h"
 #include "tcpshim/passive_health.h"
+#include "tcpshim/shared_sum.h"
 
 #include <array>
 #include <cstdint>
@@ -86,6 +87,9 @@ class Backend final : ActiveCheck::Owner {
     BackendState state(Clock::time_point now) const;
     bool is_full() const;
     size_t connections() const { return connections_; }
+    // These count for connections_max, too.
+    void count_also(SharedSum elsewhere) { elsewhere_ = std::move(elsewhere); }
+    bool counts_elsewhere() const { return !elsewhere_.empty(); }
     size_t connections_max() const { return description_.connections_max; }
     const Counters& counters() const { return counters_; }
     const PassiveHealth& health() const { return health_; }
@@ -112,6 +116,7 @@ class Backend final : ActiveCheck::Owner {
     const uint64_t identity_;
     int64_t credit_ = 0;
     size_t connections_ = 0;
+    SharedSum elsewhere_;
     Counters counters_;
     PassiveHealth health_;
     std::unique_ptr<ActiveCheck> check_;

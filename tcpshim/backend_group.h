@@ -21,6 +21,8 @@
 
 namespace proxyd::shim {
 
+class Elsewhere;
+
 class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
   public:
     // A client without a backend, as long as it waits for one.
@@ -58,8 +60,15 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     void wait(Waiter& waiter);
     void stop_waiting(Waiter& waiter);
 
+    // What workers before this one still have counts for limits. Outlives it.
+    void count_also(const Elsewhere& elsewhere);
+    // Nobody will choose any more: nothing is checked, and no service asked for, from now on.
+    void rest();
+
     // Those that are chosen from, in the order of the configuration.
     std::span<const std::unique_ptr<Backend>> backends() const { return backends_; }
+    // Those that aren't chosen from any more and have connections.
+    std::span<const std::unique_ptr<Backend>> retired() const { return retired_; }
     // Also one that isn't chosen from any more but has connections; nullptr if it is gone.
     Backend* find(uint64_t number);
 
@@ -87,6 +96,7 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     std::vector<std::unique_ptr<Backend>> backends_;
     std::vector<std::unique_ptr<Backend>> retired_;  // until their connections have ended
     std::vector<Service> services_;
+    const Elsewhere* elsewhere_ = nullptr;
     IntrusiveList<Waiter> waiters_;
     // choose()'s, kept for their memory.
     std::vector<Candidate> candidates_;

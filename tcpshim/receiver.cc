@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/receiver.h"
 
+#include "base/daemon/log.h"
+
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,6 +15,7 @@ namespace {
 constexpr int ClientsPerTurn = 16;
 // So many in a row ask for longer ones.
 constexpr int FullBurstsMax = 16;
+constexpr auto ToldInterval = std::chrono::minutes(1);
 
 }  // namespace
 
@@ -32,12 +35,23 @@ bool Receiver::take_one() {
             owner_.on_client(std::move(received), socket_);
             return true;
         case ReceiveOutcome::NotOne:
+            tell_of_nobody();
             return true;
         case ReceiveOutcome::ShutDown:
         case ReceiveOutcome::Failed:
             return false;
     }
     return false;
+}
+
+void Receiver::tell_of_nobody() {
+    const Clock::time_point now = Clock::now();
+    if (told_at_ != Clock::time_point{} && now - told_at_ < ToldInterval) return;
+    told_at_ = now;
+    log_warning(
+        "a datagram at the site socket of port {} brought no connection: no descriptor is "
+        "left for one, or the sender is no proxyd",
+        socket_.port);
 }
 
 // One too many is asked for only when it is likely to be there.

@@ -47,6 +47,7 @@ class Receiver {
 
   private:
     void on_readable() noexcept;
+    void tell_of_nobody();
     // Whether it is worth to ask for the next one.
     bool take_one();
 
@@ -55,6 +56,7 @@ class Receiver {
     // How many are taken at once: asking once too often costs two system calls.
     int burst_ = 1, full_bursts_ = 0;
     bool is_stopped_ = false;
+    Clock::time_point told_at_{};  // of a datagram that brought nobody
     ReadWatcher<&Receiver::on_readable> readable_;
 };
 

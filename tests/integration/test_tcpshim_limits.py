@@ -6,6 +6,8 @@ import socket
 
 import pytest
 
+from support.configured_relay import ConfiguredRelay
+from support.processes import DeadlineSeconds
 from support.relay_ends import RelayEnds, Transfer, read_to_end
 from support.tcp_backends import TcpRoutes
 from support.tcp_servers import TcpNginx
@@ -43,6 +45,33 @@ def test_clients_beyond_connections_max_wait_for_room_or_are_rejected(workspace,
     for client in waiting:
         assert client.read_to_end().endswith(b"\r\n\r\nfirst\n")
         client.close()
+
+
+@pytest.mark.parametrize("where", ["all", "site", "backend"])
+def test_a_reload_makes_no_room_that_there_is_not(workspace, where):
+    relay = ConfiguredRelay(workspace)
+    if where == "all":
+        relay.configuration["connections_max"] = 1
+    elif where == "site":
+        relay.site_configuration["connections_max"] = 1
+    else:
+        relay.site_configuration["to"] = [{"address": relay.names[0], "connections_max": 1}]
+        relay.site_configuration["backend_wait"] = "1h"
+    relay.reload()
+    first = relay.new_pair()
+    talk(*first)
+    wait_until(lambda: relay.objects("backends")[0]["active"] == 1, "its count")
+    relay.reload()
+    waiting = relay.new_client(first_bytes=b"question")
+    relay.backends[0].settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        relay.accept()
+    relay.backends[0].settimeout(DeadlineSeconds)
+    first[0].close()
+    first[1].close()
+    backend = relay.accept()
+    assert backend.recv(100) == b"question"
+    Transfer(backend, waiting, 1000).check()
 
 
 def test_clients_beyond_connections_max_are_served_before_the_end(workspace):
