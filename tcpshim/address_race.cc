@@ -75,9 +75,20 @@ std::vector<SocketAddress> AddressRace::order() const {
     return order;
 }
 
-bool AddressRace::was_tried(const SocketAddress& address) const {
-    return std::ranges::any_of(attempts_,
-                               [&](const auto& attempt) { return attempt->address() == address; });
+bool AddressRace::is_trying() const {
+    return std::ranges::any_of(attempts_, [](const auto& attempt) {
+        return attempt->state() == ConnectAttempt::State::Connecting;
+    });
+}
+
+// The oldest attempt has had its time, and makes room for an address that has had none.
+void AddressRace::make_room() {
+    const auto is_open = [](const auto& attempt) {
+        return attempt->state() == ConnectAttempt::State::Connecting;
+    };
+    if (static_cast<size_t>(std::ranges::count_if(attempts_, is_open)) < AttemptsMax) return;
+    attempts_.erase(std::ranges::find_if(attempts_, is_open));
+    note_failure(ConnectFailure::TimedOut);
 }
 
 void AddressRace::try_next() {
@@ -86,7 +97,9 @@ void AddressRace::try_next() {
     if (may_begin()) {
         for (const SocketAddress& known : order()) {
             const SocketAddress address = with_port(known, port_);
-            if (was_tried(address)) continue;
+            if (std::ranges::find(tried_, address) != tried_.end()) continue;
+            tried_.push_back(address);
+            make_room();
             is_delay_over_ = true;
             resolution_delay_.stop();
             attempts_.push_back(std::make_unique<ConnectAttempt>(
@@ -98,15 +111,12 @@ void AddressRace::try_next() {
                 attempt_delay_.start(AttemptDelay);
                 break;
             }
-            note_failure(attempt);
+            note_failure(connect_failure_of(attempt.error()));
         }
     }
     const bool is_waiting = is_waiting_for_addresses();
     if (is_waiting) host_.wait(*this);
-    const bool is_trying = std::ranges::any_of(attempts_, [](const auto& attempt) {
-        return attempt->state() == ConnectAttempt::State::Connecting;
-    });
-    if (is_waiting || is_trying) return;
+    if (is_waiting || is_trying()) return;
     // A host that has no address of the client's family can't be reached from it.
     if (!has_failed_ && !host_.empty()) failure_ = ConnectFailure::Unreachable;
     owner_.on_race_lost(failure_);
@@ -118,15 +128,14 @@ bool AddressRace::is_waiting_for_addresses() const {
     return host_.empty() ? host_.is_asking() : !host_.is_settled();
 }
 
-void AddressRace::note_failure(const ConnectAttempt& attempt) {
-    const ConnectFailure failure = connect_failure_of(attempt.error());
+void AddressRace::note_failure(ConnectFailure failure) {
     failure_ = has_failed_ ? more_telling(failure_, failure) : failure;
     has_failed_ = true;
 }
 
 void AddressRace::on_attempt_done(ConnectAttempt& attempt) noexcept {
     if (attempt.state() == ConnectAttempt::State::Connected) return win(attempt);
-    note_failure(attempt);
+    note_failure(connect_failure_of(attempt.error()));
     try_next();
 }
 

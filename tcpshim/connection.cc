@@ -189,7 +189,6 @@ void Connection::on_backend_in_first_bytes(uint32_t epoll_events) {
     const size_t header_bytes =
         write_client_header(site_.configuration.proxy_protocol, description_, header);
     if (first_sent_ < header_bytes) return send_first_bytes();
-    lease_.note_answered();
     settle(first_sent_ - header_bytes);
 }
 

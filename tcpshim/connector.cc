@@ -71,6 +71,7 @@ void Connector::on_backend_change() noexcept {
 void Connector::on_backend_connected(UniqueFd socket, const SocketAddress& address) noexcept {
     stop_clock();
     const SocketAddress connected = address;  // it lies in what goes now
+    lease_.note_connected();
     connect_.reset();
     owner_.on_connected(std::move(socket), std::move(lease_), connected);
 }

@@ -56,6 +56,11 @@ def test_check_and_print_of_a_configuration(tmp_path):
     started = run_tcpshim("--config", file)
     assert (started.returncode, started.stderr.splitlines()[-1]) == (1, missing.stderr.strip())
 
+    file.write_text(json.dumps({"sites": {str(tmp_path): "nas.lan:443"}, "user": "nobody-there", "control": "none"}))
+    for arguments in (["--check-config"], []):
+        result = run_tcpshim("--config", file, *arguments)
+        assert (result.returncode, result.stderr) == (1, f"{file}:1: user: there is no user 'nobody-there'\n")
+
 
 def test_a_site_that_somebody_receives_at_is_left_alone(workspace):
     site = workspace.site("taken")

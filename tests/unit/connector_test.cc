@@ -176,12 +176,36 @@ TEST_CASE("connector: gives another backend for one that closes early, and none 
     CHECK(client.next(ConnectFailure::ClosedEarly) == site.configuration.backends[1].text);
     CHECK(client.connector->attempts() == 2);
     CHECK(client.next(ConnectFailure::ClosedEarly) == "closed_early");
-    CHECK(site.backend(0).health().failures() == 1);
-    CHECK(site.backend(1).health().failures() == 1);
     CHECK(site.backend(1).connections() == 0);
 }
 
-TEST_CASE("connector: leaves out a backend that failed so often, until a client was answered",
+TEST_CASE("connector: a client whose bytes nobody answers has no backend left out", "[connector]") {
+    const UniqueFd one = test::tcp_listener(), two = test::tcp_listener();
+    Site site({tcp_backend(port_of(one)), tcp_backend(port_of(two))});
+    site.configuration.failures_max = 1;
+    Client client(site);
+    CHECK(client.start() == site.configuration.backends[0].text);
+    CHECK(client.next(ConnectFailure::ClosedEarly) == site.configuration.backends[1].text);
+    CHECK(client.next(ConnectFailure::ClosedEarly) == "closed_early");
+    for (const auto& backend : site.group().backends()) {
+        CHECK(backend->state(Clock::now()) == BackendState::Up);
+        CHECK(backend->counters().failed[static_cast<size_t>(ConnectFailure::ClosedEarly)] == 1);
+    }
+}
+
+TEST_CASE("connector: a client from an address that can't be answered has no backend left out",
+          "[connector]") {
+    Site site({tcp_backend(1)});
+    site.configuration.failures_max = 1;
+    site.configuration.is_transparent = true;
+    site.backend(0).note_failed(ConnectFailure::TimedOut, Clock::now());
+    site.backend(0).note_failed(ConnectFailure::Unreachable, Clock::now());
+    CHECK(site.backend(0).state(Clock::now()) == BackendState::Up);
+    site.backend(0).note_failed(ConnectFailure::Refused, Clock::now());
+    CHECK(site.backend(0).state(Clock::now()) == BackendState::Paused);
+}
+
+TEST_CASE("connector: leaves out a backend that failed so often, until a client was connected",
           "[connector]") {
     const UniqueFd listener = test::tcp_listener();
     Site site({tcp_backend(port_of_nobody()), tcp_backend(port_of(listener))});
@@ -193,7 +217,7 @@ TEST_CASE("connector: leaves out a backend that failed so often, until a client 
     CHECK(site.backend(0).state(site.backend(0).health().pause_until()) == BackendState::OnTrial);
     CHECK(second.start() == site.configuration.backends[1].text);
     CHECK(second.connector->attempts() == 1);
-    site.backend(0).note_answered();
+    site.backend(0).note_connected();
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Up);
 }
 
@@ -205,6 +229,7 @@ TEST_CASE("connector: a backend that is left out is better than none", "[connect
     site.backend(0).note_failed(ConnectFailure::Refused, Clock::now());
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Paused);
     CHECK(client.start() == site.configuration.backends[0].text);
+    CHECK(site.backend(0).state(Clock::now()) == BackendState::Up);
 }
 
 TEST_CASE("connector: what this machine lacks is not the backend's fault", "[connector]") {
@@ -317,7 +342,7 @@ TEST_CASE("connector: a source stays with its backend, and goes elsewhere when t
     const size_t index = its_backend == site.configuration.backends[0].text ? 0 : 1;
     site.backend(index).note_failed(ConnectFailure::Refused, Clock::now());
     CHECK(third.start() == site.configuration.backends[1 - index].text);
-    site.backend(index).note_answered();
+    site.backend(index).note_connected();
     CHECK(fourth.start() == its_backend);
 }
 
@@ -333,7 +358,7 @@ TEST_CASE("connector: none is up when checks say so, whatever clients say", "[co
     Client client(site);
     CHECK(client.start() == "none_up");
     CHECK(client.connector->attempts() == 0);
-    site.backend(0).note_answered();
+    site.backend(0).note_connected();
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Down);
     CHECK(site.backend(0).last_check() == "connection refused");
 }
@@ -346,7 +371,7 @@ TEST_CASE("connector: good checks end a pause, and leave the backend on trial", 
     site.configuration.failure_pause_max = 1h;
     site.configuration.check.kind = CheckKind::Connect;
     site.configuration.check.interval = 1ms;
-    site.backend(0).note_failed(ConnectFailure::ClosedEarly, Clock::now());
+    site.backend(0).note_failed(ConnectFailure::Refused, Clock::now());
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Paused);
     CHECK(test::run_until(
         site.loop, [&] { return site.backend(0).state(Clock::now()) == BackendState::OnTrial; }));

@@ -11,12 +11,12 @@ TEST_CASE("metrics text: samples belong to their family", "[metrics_text]") {
     MetricsText text;
     text.single("a_total", "counter", "All of them.", 3);
     text.begin("b", "gauge", "Some of them.");
-    text.sample({{"kind", "x"}, {"other", "y\"\\"}}, 1);
+    text.sample({{"kind", "x"}, {"other", "y\"\\\n"}}, 1);
     text.sample({{"kind", "z"}}, 0.5);
     CHECK(text.take() ==
           "# HELP a_total All of them.\n# TYPE a_total counter\na_total 3\n"
           "# HELP b Some of them.\n# TYPE b gauge\n"
-          "b{kind=\"x\",other=\"y\\\"\\\\\"} 1\nb{kind=\"z\"} 0.5\n");
+          "b{kind=\"x\",other=\"y\\\"\\\\\\n\"} 1\nb{kind=\"z\"} 0.5\n");
 }
 
 TEST_CASE("metrics text: buckets of a histogram are summed up", "[metrics_text]") {
