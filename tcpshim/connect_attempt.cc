@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/connect_attempt.h"
 
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -41,7 +41,6 @@ ConnectAttempt::State ConnectAttempt::start(const SocketAddress& address,
                                             const SocketAddress* bind_source) {
     address_ = address;
     if (!open(address.family())) return fail(Errno::last());
-    if (!switch_on(socket_, IPPROTO_TCP, TCP_NODELAY)) return fail(Errno::last());
     if (bind_source != nullptr && !bind_foreign(socket_, *bind_source)) {
         const Errno error = Errno::last();
         return fail(error.number == EPERM ? Errno{EADDRNOTAVAIL} : error);

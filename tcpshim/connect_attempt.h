@@ -40,7 +40,7 @@ class ConnectAttempt final : ConnectPoll::Handler {
     State state() const { return state_; }
     const SocketAddress& address() const { return address_; }
     Errno error() const { return error_; }  // why it failed
-    UniqueFd take_socket();                 // once connected; non-blocking, TCP_NODELAY
+    UniqueFd take_socket();                 // once connected; non-blocking
 
   private:
     bool open(int family);

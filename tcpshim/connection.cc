@@ -88,9 +88,8 @@ void Connection::describe(const ReceivedConnection& received, uint16_t port) {
 }
 
 void Connection::begin() {
-    set_option(client_, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(client_, SOL_SOCKET, SO_OOBINLINE,
-               1);  // an urgent byte stays in its place (RFC 6093)
+    // An urgent byte stays in its place (RFC 6093).
+    set_option(client_, SOL_SOCKET, SO_OOBINLINE, 1);
     set_user_timeout(client_, site_.configuration.user_timeout);
     if (!services_.poll.add(client_, *this, Side::Client)) return finish(Ending::Local);
     connector_ = std::make_unique<Connector>(
@@ -101,6 +100,7 @@ void Connection::begin() {
 
 void Connection::on_socket_events(Side side, uint32_t epoll_events) noexcept {
     relay_.on_events(side, epoll_events);
+    if (side == Side::Backend && !is_backend_inline_) keep_urgent_in_place(epoll_events);
     switch (state_) {
         case State::Connecting:
             if ((epoll_events & GoneEvents) != 0) finish(Ending::ClientReset);
@@ -117,6 +117,18 @@ void Connection::on_socket_events(Side side, uint32_t epoll_events) noexcept {
     }
 }
 
+// The backend's urgent byte (the client's socket has this from the beginning): not before an event
+// tells of one, or that there is more to come than one answer. Nothing is read without an event.
+void Connection::keep_urgent_in_place(uint32_t epoll_events) {
+    constexpr uint32_t Last = GoneEvents | EPOLLRDHUP;
+    const bool has_input = (epoll_events & EPOLLIN) != 0;
+    const bool goes_on = has_input && has_backend_input_ && (epoll_events & Last) == 0;
+    has_backend_input_ = has_backend_input_ || has_input;
+    if (!goes_on && (epoll_events & EPOLLPRI) == 0) return;
+    set_option(backend_, SOL_SOCKET, SO_OOBINLINE, 1);
+    is_backend_inline_ = true;
+}
+
 void Connection::on_turn() noexcept {
     relay();
 }
@@ -127,10 +139,10 @@ void Connection::on_connected(UniqueFd socket, BackendLease lease,
     lease_ = std::move(lease);
     backend_address_ = address;
     connect_us_ = microseconds_since_start();
-    if (backend_address_.has_address()) {
-        set_option(backend_, SOL_SOCKET, SO_OOBINLINE, 1);
+    if (backend_address_.has_address())
         set_user_timeout(backend_, site_.configuration.user_timeout);
-    }
+    relay_.to_client().reset_source();
+    has_backend_input_ = is_backend_inline_ = false;
     if (!services_.poll.add(backend_, *this, Side::Backend)) return finish(Ending::Local);
     state_ = State::FirstBytes;
     first_sent_ = 0;
@@ -138,39 +150,57 @@ void Connection::on_connected(UniqueFd socket, BackendLease lease,
     send_first_bytes();
 }
 
-// The PROXY protocol header, and a copy of what the client has said so far.
+bool Connection::read_first_bytes(Bytes& first, bool& has_ended) {
+    RelayDirection& to_backend = relay_.to_backend();
+    first = kept_;
+    if (!to_backend.may_read() || kept_.size() >= FirstBytesMax) return true;
+    const auto room = services_.relay.buffer.first(FirstBytesMax - kept_.size());
+    const ssize_t size = recv(client_.borrow().number(), room.data(), room.size(), MSG_DONTWAIT);
+    if (size < 0 && errno != EAGAIN) return false;
+    has_ended = size == 0;
+    const Bytes more = Bytes(room).first(size > 0 ? static_cast<size_t>(size) : 0);
+    if (more.size() < room.size() && !to_backend.has_urgent()) to_backend.note_drained();
+    if (kept_.empty()) {
+        first = more;
+        return true;
+    }
+    kept_.insert(kept_.end(), more.begin(), more.end());
+    first = kept_;
+    return true;
+}
+
+// The PROXY protocol header, and what the client has said so far.
 void Connection::send_first_bytes() {
     ClientHeaderBytes header;
     const size_t header_bytes =
         write_client_header(site_.configuration.proxy_protocol, description_, header);
-    const auto buffer = services_.relay.buffer.first(FirstBytesMax);
-    const ssize_t size =
-        recv(client_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (size < 0 && errno != EAGAIN) return finish(Ending::ClientReset, Reset::Backend);
     RelayDirection& to_backend = relay_.to_backend();
-    const bool has_ended = size == 0;
-    const size_t peeked = size > 0 ? static_cast<size_t>(size) : 0;
-    const size_t total = header_bytes + peeked;
-    if (first_sent_ < total) {
+    Bytes first;
+    bool has_ended = false;
+    if (!read_first_bytes(first, has_ended)) return finish(Ending::ClientReset, Reset::Backend);
+    bool is_broken = false;
+    if (first_sent_ < header_bytes + first.size()) {
         const size_t header_sent = std::min<size_t>(first_sent_, header_bytes);
-        const size_t peeked_sent = first_sent_ - header_sent;
+        const Bytes unsent = first.subspan(first_sent_ - header_sent);
         iovec parts[2] = {{header.data() + header_sent, header_bytes - header_sent},
-                          {buffer.data() + peeked_sent, peeked - peeked_sent}};
+                          {const_cast<uint8_t*>(unsent.data()), unsent.size()}};
         msghdr message{};
         message.msg_iov = parts;
         message.msg_iovlen = 2;
+        to_backend.prepare_write(backend_);
         const ssize_t sent =
             sendmsg(backend_.borrow().number(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN) return replace_backend();
+        is_broken = sent < 0 && errno != EAGAIN;
         if (sent > 0) first_sent_ += static_cast<uint32_t>(sent);
-        if (peeked > 0 && first_to_backend_us_ < 0)
+        if (!is_broken && !first.empty() && first_to_backend_us_ < 0)
             first_to_backend_us_ = microseconds_since_start();
     }
-    if (first_sent_ < header_bytes) return;  // the next edge tells when there is room
-    const bool ends = has_ended || to_backend.has_hung_up() || to_backend.has_urgent();
-    if (first_sent_ == total && peeked < FirstBytesMax && !ends) to_backend.note_drained();
-    if (ends || peeked == FirstBytesMax || !is_harmless_to_repeat(Bytes(buffer).first(peeked)))
-        settle(first_sent_ - header_bytes);
+    const bool ends = has_ended || to_backend.has_hung_up() || to_backend.has_urgent() ||
+                      first.size() == FirstBytesMax || !is_harmless_to_repeat(first);
+    if (ends && !is_broken && first_sent_ >= header_bytes) return settle(first);
+    if (kept_.empty()) kept_.assign(first.begin(), first.end());
+    if (is_broken) replace_backend();
+    // Else the next edge tells when there is room, or more to send.
 }
 
 void Connection::on_backend_in_first_bytes(uint32_t epoll_events) {
@@ -186,17 +216,19 @@ void Connection::on_backend_in_first_bytes(uint32_t epoll_events) {
         write_client_header(site_.configuration.proxy_protocol, description_, header);
     if (first_sent_ < header_bytes) return send_first_bytes();
     lease_.note_answered();
-    settle(first_sent_ - header_bytes);
+    settle(kept_);
 }
 
-// This backend is the last one: what it was sent leaves the client's socket.
-void Connection::settle(size_t bytes_to_consume) {
-    RelayDirection& to_backend = relay_.to_backend();
-    if (bytes_to_consume > 0) {
-        // MSG_TRUNC: dropped by the kernel, not copied (tcp(7)).
-        recv(client_.borrow().number(), nullptr, bytes_to_consume, MSG_TRUNC | MSG_DONTWAIT);
-        to_backend.add_bytes(bytes_to_consume);
-    }
+// This backend is the last one: nothing is kept for another. What it hasn't taken yet goes first.
+void Connection::settle(Bytes first) {
+    ClientHeaderBytes header;
+    const size_t header_bytes =
+        write_client_header(site_.configuration.proxy_protocol, description_, header);
+    const size_t sent = first_sent_ - header_bytes;
+    relay_.to_backend().add_bytes(sent);
+    if (sent < first.size() && !relay_.to_backend().hold(services_.relay, first.subspan(sent)))
+        return finish(Ending::Local);
+    kept_ = {};
     attempts_ = connector_->attempts();
     connector_.reset();
     state_ = State::Relaying;
@@ -301,9 +333,11 @@ void Connection::refuse() {
     connector_.reset();
     state_ = State::Refusing;
     const auto buffer = services_.relay.buffer;
-    const ssize_t size =
-        recv(client_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    const Bytes first_bytes = Bytes(buffer).first(size > 0 ? static_cast<size_t>(size) : 0);
+    const ssize_t size = kept_.empty() ? recv(client_.borrow().number(), buffer.data(),
+                                              buffer.size(), MSG_PEEK | MSG_DONTWAIT)
+                                       : 0;
+    const Bytes first_bytes =
+        size > 0 ? Bytes(buffer).first(static_cast<size_t>(size)) : Bytes(kept_);
     const std::string words = closing_words(recognise_client(first_bytes), failure_);
     if (!words.empty())
         send(client_.borrow().number(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -332,7 +366,6 @@ void Connection::finish(Ending ending, Reset reset) {
     const ConnectionRecord its_record = record(ending);
     relay_.abandon(services_.relay.pipes);
     services_.poll.forget(*this);
-    services_.poll.remove(client_);
     if (reset == Reset::Client) reset_at_close(client_);
     if (reset == Reset::Backend && backend_.is_open()) reset_at_close(backend_);
     connector_.reset();

@@ -9,10 +9,10 @@
 //          +-------------+  another backend       |
 //          +------------------------> Refusing ---+
 //
-// FirstBytes: as long as the backend has said nothing, the client's bytes stay in its socket and
-// are only copied to the backend, so that a backend that takes a connection and drops it can be
-// replaced by the next one, and the client notices nothing. Only where that can do no harm
-// (first_bytes.h): otherwise the first backend is the last one.
+// FirstBytes: as long as the backend has said nothing, a copy of what it was sent is kept, so that
+// a backend that takes a connection and drops it can be replaced by the next one, and the client
+// notices nothing. Only where that can do no harm (first_bytes.h): otherwise the first backend is
+// the last one.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -26,6 +26,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace proxyd::shim {
 
@@ -87,9 +88,12 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
 
     void describe(const ReceivedConnection& received, uint16_t port);
     void send_first_bytes();
+    // What the client has said by now; false: it is gone.
+    bool read_first_bytes(Bytes& first, bool& has_ended);
+    void keep_urgent_in_place(uint32_t epoll_events);
     void on_backend_in_first_bytes(uint32_t epoll_events);
     void replace_backend();
-    void settle(size_t bytes_to_consume);
+    void settle(Bytes first);
     void relay();
     void end_relay(Relay::State how);
     void refuse();
@@ -110,6 +114,7 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     BackendLease lease_;
     std::unique_ptr<Connector> connector_;  // until the backend is there to stay
     Relay relay_;
+    std::vector<uint8_t> kept_;  // the client's first bytes, for another backend
     Clock::time_point started_;
     int64_t active_ms_ = 0;  // when bytes moved last, by the coarse clock
     int64_t connect_us_ = -1, first_to_backend_us_ = -1, first_to_client_us_ = -1;
@@ -119,6 +124,7 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     State state_ = State::Connecting;
     ConnectFailure failure_ = ConnectFailure::Local;
     bool is_kept_alive_ = false, is_deadline_for_half_ = false;
+    bool has_backend_input_ = false, is_backend_inline_ = false;
     TimerWatcher<&Connection::on_deadline> deadline_;
 };
 

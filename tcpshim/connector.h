@@ -35,8 +35,8 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
   public:
     class Owner {
       public:
-        // The socket is non-blocking and has TCP_NODELAY; it is in no epoll set. The backend counts
-        // one connection more until `lease` goes. `address`: none for a Unix stream socket.
+        // The socket is non-blocking, and in no epoll set. The backend counts one connection more
+        // until `lease` goes. `address`: none for a Unix stream socket.
         virtual void on_connected(UniqueFd socket, BackendLease lease,
                                   const SocketAddress& address) noexcept = 0;
         virtual void on_no_backend(ConnectFailure failure) noexcept = 0;  // the last one's cause

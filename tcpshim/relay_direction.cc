@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -85,8 +87,29 @@ RelayDirection::Step RelayDirection::read_into_pipe(const RelayServices& service
     return Step::Done;
 }
 
+void RelayDirection::prepare_write(BorrowedFd target) {
+    if (!has_written_ || is_prompt_) {
+        has_written_ = true;
+        return;
+    }
+    const int on = 1;
+    setsockopt(target.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    is_prompt_ = true;
+}
+
+bool RelayDirection::hold(const RelayServices& services, std::span<const uint8_t> bytes) {
+    if (services.pipes.reserve_one() < bytes.size()) return false;
+    pipe_ = services.pipes.take();
+    const ssize_t kept = write(pipe_.write_end.borrow().number(), bytes.data(), bytes.size());
+    assert(kept == static_cast<ssize_t>(bytes.size()) && "it has room for so many");
+    held_ = static_cast<uint32_t>(kept);
+    return true;
+}
+
 RelayDirection::Step RelayDirection::write_from_pipe(const RelayServices& services,
                                                      const RelaySocket& target) {
+    make_non_blocking(target);
+    prepare_write(target.fd);
     const ssize_t size = splice(pipe_.read_end.borrow().number(), nullptr, target.fd.number(),
                                 nullptr, held_, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (size <= 0) return after_failed_write();
@@ -112,6 +135,7 @@ RelayDirection::Step RelayDirection::copy(const RelayServices& services, const R
     else if (!has_hung_up_ && !has_urgent_)
         can_read_ = false;  // all was read; what comes now makes another edge (epoll(7), Q9)
 
+    prepare_write(target.fd);
     ssize_t written =
         send(target.fd.number(), buffer.data(), read_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (written < 0) {
@@ -139,6 +163,7 @@ RelayDirection::Step RelayDirection::copy_without_pipe(const RelayServices& serv
         recv(source.fd.number(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_PEEK);
     if (size == 0) return note_end();
     if (size < 0) return after_failed_read();
+    prepare_write(target.fd);
     const ssize_t written = send(target.fd.number(), buffer.data(), static_cast<size_t>(size),
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
     if (written < 0) return after_failed_write();

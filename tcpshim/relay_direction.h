@@ -59,7 +59,16 @@ class RelayDirection {
     // Nothing is to be read until the next edge; or there may be something after all.
     void note_drained() { can_read_ = has_hung_up_; }
     void note_readable() { can_read_ = true; }
-    void note_writable() { can_write_ = true; }
+    void note_new_target() {
+        can_write_ = true;
+        has_written_ = is_prompt_ = false;
+    }
+    // Before each write to a target. The first one is sent at once anyway; before the second one
+    // TCP_NODELAY is set, which many short connections never need.
+    void prepare_write(BorrowedFd target);
+    // Bytes that were read in another way: they go before all others. False: there is no pipe.
+    bool hold(const RelayServices& services, std::span<const uint8_t> bytes);
+    // Nothing is read before an event has come.
     void reset_source() { can_read_ = has_hung_up_ = has_urgent_ = is_source_broken_ = false; }
     bool may_read() const { return can_read_; }
     bool has_hung_up() const { return has_hung_up_; }
@@ -101,6 +110,7 @@ class RelayDirection {
     bool is_bulk_ : 1 = false;  // splice
     bool is_over_ : 1 = false;
     bool tells_end_ : 1 = true;
+    bool has_written_ : 1 = false, is_prompt_ : 1 = false;  // TCP_NODELAY
 };
 
 }  // namespace proxyd::shim

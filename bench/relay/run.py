@@ -73,10 +73,10 @@ class Peer:
         self.processes = []
         self.directory.mkdir(parents=True)
 
-    def run(self, *command, **options):
+    def run(self, *command, stdout=None):
         log = open(self.directory / "log", "ab")
-        self.processes.append(subprocess.Popen([str(word) for word in command], stdout=log, stderr=log,
-                                               stdin=subprocess.DEVNULL, **options))
+        self.processes.append(subprocess.Popen([str(word) for word in command], stdout=stdout or log, stderr=log,
+                                               stdin=subprocess.DEVNULL))
         return self.processes[-1]
 
     def write(self, name, text):
@@ -109,11 +109,12 @@ class Direct(Peer):
 
 class Haproxy(Peer):
     port = 9101
-    extra = ""
+    extra = log = ""
 
     def start(self):
         configuration = self.write("haproxy.cfg", f"""
 global
+    {self.log}
     nbthread 1
     maxconn 4000
 defaults
@@ -126,7 +127,14 @@ listen relay
     bind {Address}:{self.port}
     server backend {Address}:{BackendPort}
 """)
-        self.run("haproxy", "-db", "-f", configuration)
+        self.run("haproxy", "-db", "-f", configuration, stdout=subprocess.DEVNULL)
+
+
+class HaproxyLogging(Haproxy):
+    """Its usual line for each connection, to where tcpshim's and proxyd's lines go: /dev/null."""
+    port = 9107
+    log = "log stdout format raw local0"
+    extra = "log global\n    option tcplog"
 
 
 class HaproxySplice(Haproxy):
@@ -181,7 +189,7 @@ class OtherTcpshim(Tcpshim):
         return self.options.other
 
 
-Peers = {"direct": Direct, "haproxy": Haproxy, "haproxy splice-auto": HaproxySplice,
+Peers = {"direct": Direct, "haproxy": Haproxy, "haproxy logging": HaproxyLogging, "haproxy splice-auto": HaproxySplice,
          "haproxy splice": HaproxySpliceAlways, "nginx": Nginx, "tcpshim": Tcpshim, "other": OtherTcpshim}
 
 
