@@ -205,7 +205,7 @@ void Connection::send_first_bytes() {
 
 void Connection::on_backend_in_first_bytes(uint32_t epoll_events) {
     constexpr uint32_t AnyEnd = GoneEvents | EPOLLRDHUP;
-    if ((epoll_events & (EPOLLIN | AnyEnd)) == 0) return send_first_bytes();
+    if ((epoll_events & (EPOLLIN | EPOLLPRI | AnyEnd)) == 0) return send_first_bytes();
     if ((epoll_events & AnyEnd) != 0) {
         char byte;
         if (recv(backend_.borrow().number(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
