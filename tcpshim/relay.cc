@@ -59,7 +59,6 @@ Relay::State Relay::advance(const RelayServices& services, BorrowedFd client, Bo
 void Relay::replace_backend() {
     to_client_.reset_source();
     to_backend_.note_new_target();
-    to_backend_.note_readable();
     if (broken_ == Side::Backend) broken_.reset();
     error_ = 0;
 }

@@ -12,6 +12,7 @@ namespace {
 // The lowest bit of a key says which of a handler's two sockets it is.
 constexpr uint64_t BackendBit = 1;
 constexpr int PlaceShift = 1, GenerationShift = 32;
+constexpr uint32_t InputEvents = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 constexpr uint32_t PlaceMask = (uint32_t{1} << (GenerationShift - PlaceShift)) - 1;
 
 }  // namespace
@@ -44,7 +45,7 @@ RelayPoll::Handler* RelayPoll::handler_of(uint64_t key) const {
 
 Result<void> RelayPoll::add(BorrowedFd socket, Handler& handler, Side side) {
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+    event.events = InputEvents;
     event.data.u64 = key_of(handler, side);
     const int epoll = epoll_.borrow().number();
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, socket.number(), &event) == 0) return {};
@@ -53,10 +54,22 @@ Result<void> RelayPoll::add(BorrowedFd socket, Handler& handler, Side side) {
     return Unexpected{Errno::last()};
 }
 
+void RelayPoll::add_room(BorrowedFd socket, Handler& handler, Side side) {
+    epoll_event event{};
+    event.events = InputEvents | EPOLLOUT;
+    event.data.u64 = key_of(handler, side);
+    epoll_ctl(epoll_.borrow().number(), EPOLL_CTL_MOD, socket.number(), &event);
+}
+
 void RelayPoll::call_again(Handler& handler) {
     if (std::find(turns_.begin(), turns_.end(), &handler) == turns_.end())
         turns_.push_back(&handler);
     if (!idle_.is_active()) idle_.start();
+}
+
+void RelayPoll::call_soon(Handler& handler) {
+    turns_.push_back(&handler);
+    readable_.call_soon();
 }
 
 void RelayPoll::forget(Handler& handler) {

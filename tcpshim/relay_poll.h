@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // RelayPoll waits for the sockets of clients and backends, with an epoll set of its own inside the
-// event loop: edge-triggered, each socket registered once and for everything, so that a relay makes
-// no epoll_ctl(2) call while it runs, and none at its end: what is registered names a place in a
-// table, not a handler, so events of a socket that is closed here but still open elsewhere (proxyd
-// may have a client's for a moment longer) find nobody. libev's own set won't do for that. Used by
-// Connection.
+// event loop: edge-triggered, each socket registered once, and a second time when it has had no
+// room for what was to be written, so that a relay makes no epoll_ctl(2) call while it runs, and
+// none at its end: what is registered names a place in a table, not a handler, so events of a
+// socket that is closed here but still open elsewhere (proxyd may have a client's for a moment
+// longer) find nobody. libev's own set won't do for that. Used by Connection.
 //
 // Edges tell of changes only: whoever is called reads and writes until EAGAIN, or remembers that
 // there is more and asks to be called again, so that one busy relay doesn't keep others waiting.
@@ -49,10 +49,16 @@ class RelayPoll {
     explicit RelayPoll(EventLoop& loop);
 
     bool is_open() const { return epoll_.is_open(); }
-    // Fails with ENOSPC (max_user_watches) or ENOMEM. What is ready already is told at once.
+    // For input and for the end. Fails with ENOSPC (max_user_watches) or ENOMEM. What is there
+    // already is told next time.
     Result<void> add(BorrowedFd socket, Handler& handler, Side side);
+    // For room to write, too, from now on: a socket that always has some needn't be woken for.
+    void add_room(BorrowedFd socket, Handler& handler, Side side);
     // Once, after all others have had their turn.
     void call_again(Handler& handler);
+    // The same for one that has just been added: in this round of the loop, after what is there
+    // already has been told.
+    void call_soon(Handler& handler);
     // No call comes any more. Its sockets are to be closed.
     void forget(Handler& handler);
 

@@ -48,8 +48,9 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& re
       connecting_(loop),
       pipes_(affordable_pipes(), PipesIdleMax, PipeBytes),
       buffer_(std::make_unique<uint8_t[]>(BufferBytes)),
-      services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, *this},
-      drain_timeout_(loop, *this) {
+      services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, closing_, *this},
+      drain_timeout_(loop, *this),
+      before_wait_(loop, *this) {
     for (const SiteConfiguration& site : configuration.sites)
         sites_.push_back(std::make_unique<Site>(loop, resolver, connecting_, site));
 }

@@ -55,6 +55,7 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     void on_connection_end(Connection& connection,
                            const ConnectionRecord& record) noexcept override;
     void on_drain_timeout() noexcept;
+    void on_before_wait() noexcept { closing_.close_all(); }
     void tell_if_drained();
 
     EventLoop& loop_;
@@ -65,12 +66,14 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     ConnectPoll connecting_;
     PipePool pipes_;
     std::unique_ptr<uint8_t[]> buffer_;
+    ClosingList closing_;
     ConnectionServices services_;
     std::vector<std::unique_ptr<Site>> sites_;
     std::vector<std::unique_ptr<Receiver>> receivers_;
     std::vector<std::unique_ptr<Connection>> connections_;  // each knows its index
     bool is_anybody_waiting_ = false, is_draining_ = false;
     TimerWatcher<&Worker::on_drain_timeout> drain_timeout_;
+    BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };
 
 }  // namespace proxyd::shim

@@ -32,7 +32,7 @@ struct Race final : AddressRace::Owner {
     Race(std::initializer_list<std::string_view> hosts, uint16_t port,
          const SocketAddress& preferred = {}, const SocketAddress* bind_source = nullptr)
         : host(addresses(hosts)) {
-        race.emplace(loop, poll, host, port, preferred, bind_source,
+        race.emplace(loop, poll, host, port, preferred, bind_source, nullptr,
                      static_cast<AddressRace::Owner&>(*this));
         race->start();
         CHECK(test::run_until(loop, [&] { return !race; }));
