@@ -178,7 +178,8 @@ class Tcpshim(Peer):
         configuration = self.write("proxyd.json", json.dumps({
             "listen": [{"address": f"{Address}:{self.port}", "site": str(site)}], "workers": 1, "control": "none",
             "user": "root", "access_log": "/dev/null",
-            "source_connections_per_second_max": 0}))  # all come from one address; the others have no such limit
+            # All come from one address and hundreds at once; the others have no such limits.
+            "source_connections_per_second_max": 0, "source_sessions_max": 0, "pending_max": 4000}))
         self.run(self.options.build / "bin" / "proxyd", "--config", configuration)
 
 
@@ -255,8 +256,9 @@ class Bench:
                 before = sum(map(unshared_kib, peer.pids()))
                 kept.append(subprocess.Popen([self.load, "keep", Address, str(peer.port), str(connections)],
                                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-                while "kept" not in kept[-1].stdout.readline():
-                    pass
+                while "kept" not in (line := kept[-1].stdout.readline()):
+                    if not line:
+                        sys.exit(f"run.py: keep at {name} failed")
                 after = sum(map(unshared_kib, peer.pids()))
             self.note(f"memory per idle connection, bytes ({connections})", name, (after - before) * 1024 / connections)
             for process in kept:
