@@ -57,11 +57,12 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& re
       connecting_(loop),
       pipes_(affordable_pipes(), PipesIdleMax, PipeBytes),
       buffer_(std::make_unique<uint8_t[]>(BufferBytes)),
-      services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, loops_, *this},
+      services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, loops_, closing_, *this},
       elsewhere_(elsewhere.connections()),
       drain_timeout_(loop, *this),
       look_again_(loop, *this),
-      rest_(loop, *this) {
+      rest_(loop, *this),
+      before_wait_(loop, *this) {
     for (const SiteConfiguration& site : configuration.sites)
         sites_.push_back(std::make_unique<Site>(loop, resolver, connecting_, site));
     for (const auto& site : sites_) {
