@@ -27,15 +27,21 @@ std::string configuration_text(const Json& status) {
     return text;
 }
 
-std::string reload_text(const Json& reload) {
-    std::string text = fmt::format("{} {} ago", flag_at(reload, "ok") ? "fine" : "failed",
-                                   duration_text(number_at(reload, "age_ms")));
-    const auto problems = reload.find("problems");
-    if (problems != reload.end() && problems->is_array())
+// Each in a line of its own.
+std::string problems_text(const Json& object) {
+    std::string text;
+    const auto problems = object.find("problems");
+    if (problems != object.end() && problems->is_array())
         for (const Json& problem : *problems)
             if (problem.is_string())
                 text += "\n    " + printable_text(problem.get_ref<const std::string&>());
     return text;
+}
+
+std::string reload_text(const Json& reload) {
+    std::string text = fmt::format("{} {} ago", flag_at(reload, "ok") ? "fine" : "failed",
+                                   duration_text(number_at(reload, "age_ms")));
+    return text + problems_text(reload);
 }
 
 std::string uptime_text(const Json& status) {
@@ -56,8 +62,8 @@ std::string confinement(const Json& status) {
 std::string relay_text(const Json& relay) {
     const std::string process =
         number_at(relay, "pid") == 0 ? "to be started again" : "process " + shown(relay, "pid");
-    return fmt::format("{}, started again {} times; ask it with proxyctl --control {}", process,
-                       shown(relay, "restarts"), shown(relay, "control"));
+    return fmt::format("{}, started again {} times; ask it with proxyctl --control {}{}", process,
+                       shown(relay, "restarts"), shown(relay, "control"), problems_text(relay));
 }
 
 }  // namespace

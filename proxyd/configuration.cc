@@ -21,7 +21,7 @@ namespace {
 constexpr std::string_view DefaultControl = "/run/proxyd/control.sock";
 
 void read_tcpshim(ConfigurationReader&, const JsonMember&, Configuration&) {
-    // Done already: wherever it stands, it is there for all routes.
+    // Done already: wherever it stands, it is there for all that leads to TCP servers.
 }
 
 // clang-format off
@@ -42,7 +42,7 @@ constexpr auto Keys = std::to_array<ConfigurationKey<Configuration>>({
     {"access_log", read_daemon_key<read_access_log>},
     {"access_log_format", read_daemon_key<read_access_log_format>},
     {"workers", read_workers},
-    {"worker_timeout", read_worker_timeout},
+    {"worker_timeout", read_daemon_key<read_worker_timeout>},
     {"user", read_daemon_key<read_user>},
     {"control", read_daemon_key<read_control>},
     {"log_level", read_daemon_key<read_log_level>},

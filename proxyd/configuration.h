@@ -33,8 +33,10 @@ struct ListenerConfiguration {
     std::string address_text;              // as written: ":443"
     std::vector<SocketAddress> addresses;  // one, or both wildcards
     std::string site;                      // its own site directory; "" if routes decide
-    std::string place;                     // "file:line: listen[0]", for messages
-    AccessLists access;                    // who may come in there
+    // The TCP servers that tcpshim relays its clients to; the site is tcpshim's then. Null: none.
+    std::shared_ptr<const shim::SiteConfiguration> relay = nullptr;
+    std::string place;   // "file:line: listen[0]", for messages
+    AccessLists access;  // who may come in there
     ProxyProtocol proxy_protocol;
 };
 
@@ -66,10 +68,9 @@ struct Configuration {
     std::vector<ListenerConfiguration> listeners;
     std::vector<RouteConfiguration> routes;
     size_t workers = 1;  // set when the file is read: as many as there are processors, up to 4
-    std::chrono::milliseconds worker_timeout{30'000};  // 0: none
-    std::vector<AlpnRouteConfiguration> alpn;          // for all names, also those without a route
-    std::string sites;                                 // "" if not given
-    std::string sites_place;                           // "file:line: sites"
+    std::vector<AlpnRouteConfiguration> alpn;  // for all names, also those without a route
+    std::string sites;                         // "" if not given
+    std::string sites_place;                   // "file:line: sites"
     size_t hello_bytes_max = 32768;
     std::chrono::milliseconds hello_timeout{10'000};
     std::chrono::milliseconds silent_after{2'000};
@@ -80,7 +81,7 @@ struct Configuration {
     size_t source_sessions_max = 1000;                  // at once, of one source; 0: no limit
     size_t source_connections_per_second_max = 10'000;  // new ones, of one source; 0: no limit
     DaemonConfiguration daemon;                         // its user is the workers'
-    shim::Embedded tcpshim;                             // of the routes to TCP servers
+    shim::Embedded tcpshim;                             // of all TCP servers
 };
 
 // `file` is only the name in messages.

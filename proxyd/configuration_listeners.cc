@@ -47,6 +47,7 @@ class ListenerReader {
         }
         if (!reader_.given(object, "address"))
             reader_.add_error(line, path + ".address", "is missing, {} is needed", AddressForms);
+        name_relay(line, path);
     }
 
     void read_key(const JsonMember& member, const std::string& path) {
@@ -54,7 +55,7 @@ class ListenerReader {
             if (const auto* address = reader_.string_of(member.value, path, AddressForms))
                 read_address(*address, member.value.line, path);
         } else if (member.key == "site") {
-            listener_.site = reader_.absolute_path(member.value, path);
+            read_site(member.value, path);
         } else if (member.key == "allow") {
             read_allow(reader_, member, path, listener_.access);
         } else if (member.key == "deny") {
@@ -64,6 +65,36 @@ class ListenerReader {
         } else {
             reader_.add_unknown_key(member, path, "a listener", ListenerKeys);
         }
+    }
+
+    // An object in its place has 'tcp': where the clients go, and how; who may come, and what they
+    // bring, is the listener's.
+    void read_site(const JsonValue& value, const std::string& path) {
+        const auto backend = tcp_backend_in(value);
+        if (backend || value.as<JsonValue::Object>() != nullptr)
+            listener_.relay =
+                read_relay(reader_, backend.value_or(value), path, configuration_,
+                           {.what = "a listener's TCP servers",
+                            .why_no_ports = "is not for a listener: clients come to its own port"});
+        else if (value.as<std::string>() != nullptr)
+            listener_.site = read_site_directory(reader_, value, path);
+        else
+            reader_.add_error(value.line, path,
+                              "is {}, the absolute path of a directory, \"tcp://HOST:PORT\", or an "
+                              "object with 'tcp' is allowed",
+                              value.type_words());
+    }
+
+    // No route is called like an address, so it is the name of tcpshim's site.
+    void name_relay(int line, const std::string& path) {
+        if (listener_.relay == nullptr || listener_.addresses.empty()) return;
+        listener_.site =
+            fmt::format("{}/{}", configuration_.tcpshim.directory, listener_.address_text);
+        if (listener_.addresses.front().port() == 0)
+            reader_.add_error(
+                line, path + ".site",
+                "is relayed, and its site socket is called like the port: the address "
+                "needs one other than 0");
     }
 
     void read_proxy_protocol(const JsonValue& value, const std::string& path) {
@@ -135,7 +166,10 @@ void print_listeners(const Configuration& configuration, nlohmann::ordered_json&
     out["listen"] = nlohmann::ordered_json::array();
     for (const ListenerConfiguration& listener : configuration.listeners) {
         nlohmann::ordered_json object = {{"address", listener.address_text}};
-        if (!listener.site.empty()) object["site"] = listener.site;
+        if (listener.relay != nullptr)
+            object["site"] = relay_json(*listener.relay);
+        else if (!listener.site.empty())
+            object["site"] = listener.site;
         print_access(listener.access, object);
         if (listener.proxy_protocol.is_from_all) object["proxy_protocol"] = true;
         if (!listener.proxy_protocol.sources.empty())

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "base/daemon/configuration/configuration_values.h"
-#include "base/relay/site_reader.h"
 #include "proxyd/configuration_parts.h"
 #include "proxyd/route_key.h"
 
@@ -16,7 +15,6 @@ namespace {
 
 constexpr std::array<std::string_view, 4> RouteKeys = {"site", "allow", "deny", "alpn"};
 constexpr std::array<std::string_view, 5> AllRouteKeys = {"site", "tcp", "allow", "deny", "alpn"};
-constexpr std::string_view TcpPrefix = "tcp://";
 constexpr std::string_view SiteForms =
     "the absolute path of a directory, \"tcp://HOST:PORT\", or an object with 'site' or 'tcp'";
 
@@ -49,16 +47,17 @@ void read_alpn_routes(ConfigurationReader& reader, const JsonMember& member, std
 
 class RouteReader {
   public:
-    RouteReader(ConfigurationReader& reader, std::string path,
-                const shim::SiteConfiguration& relay_defaults)
-        : reader_(reader), path_(std::move(path)), relay_(relay_defaults) {}
+    RouteReader(ConfigurationReader& reader, std::string path, const Configuration& configuration)
+        : reader_(reader), path_(std::move(path)), configuration_(configuration) {}
 
     // Nothing after an error.
     std::optional<RouteConfiguration> read(const JsonValue& value) {
         if (const auto* object = value.as<JsonValue::Object>())
             read_object(*object, value.line);
-        else if (const auto* text = value.as<std::string>())
-            read_text(*text, value);
+        else if (const auto backend = tcp_backend_in(value))
+            route_.relay = relay_of(*backend);
+        else if (value.as<std::string>() != nullptr)
+            route_.site_directory = read_site_directory(reader_, value, path_);
         else
             reader_.add_error(value.line, path_, "is {}, {} is allowed", value.type_words(),
                               SiteForms);
@@ -69,16 +68,6 @@ class RouteReader {
     }
 
   private:
-    void read_text(const std::string& text, const JsonValue& value) {
-        if (!text.starts_with(TcpPrefix)) {
-            route_.site_directory = reader_.absolute_path(value, path_);
-            return;
-        }
-        JsonValue backend = value;
-        backend.value = text.substr(TcpPrefix.size());
-        read_relay(backend);
-    }
-
     void read_object(const JsonValue::Object& object, int line) {
         const bool is_relayed = reader_.given(object, "tcp");
         JsonValue::Object relay;
@@ -94,7 +83,7 @@ class RouteReader {
         if (is_relayed && reader_.given(object, "site"))
             reader_.add_error(line, path_, "has both 'site' and 'tcp', one of them is allowed");
         else if (is_relayed)
-            read_relay({std::move(relay), line});
+            route_.relay = relay_of({std::move(relay), line});
         else if (!reader_.given(object, "site"))
             reader_.add_error(line, path_ + ".site",
                               "is missing, the absolute path of a directory is needed, or 'tcp'");
@@ -114,45 +103,28 @@ class RouteReader {
     }
 
     void read_site(const JsonValue& value, const std::string& path) {
-        const auto* text = value.as<std::string>();
-        if (text != nullptr && text->starts_with(TcpPrefix))
-            reader_.add_error(value.line, path,
-                              "is '{}', which is a value of 'tcp': {{\"tcp\": \"{}\"}}",
-                              printable(*text), printable(text->substr(TcpPrefix.size())));
+        if (const auto backend = tcp_backend_in(value))
+            reader_.add_error(
+                value.line, path, "is '{}', which is a value of 'tcp': {{\"tcp\": \"{}\"}}",
+                printable(*value.as<std::string>()), printable(*backend->as<std::string>()));
         else
             route_.site_directory = reader_.absolute_path(value, path);
     }
 
-    // The ports are those of the listeners.
-    void read_relay(const JsonValue& value) {
-        if (const auto* object = value.as<JsonValue::Object>())
-            for (const JsonMember& member : *object)
-                if (member.key == "ports") {
-                    reader_.add_error(member.key_line, path_ + ".ports",
-                                      "is not for a route: clients come to the ports of 'listen'");
-                    return;
-                }
-        const shim::SiteWords words{
-            .what = "a route to TCP servers", .backends_key = "tcp", .other_keys = RouteKeys};
-        shim::SiteReader(reader_, path_, relay_, words).read_site(value);
-        route_.relay = std::make_shared<const shim::SiteConfiguration>(std::move(relay_));
+    std::shared_ptr<const shim::SiteConfiguration> relay_of(const JsonValue& value) {
+        return read_relay(
+            reader_, value, path_, configuration_,
+            {.what = "a route to TCP servers",
+             .why_no_ports = "is not for a route: clients come to the ports of 'listen'",
+             .other_keys = RouteKeys});
     }
 
     ConfigurationReader& reader_;
     const std::string path_;
-    shim::SiteConfiguration relay_;
+    const Configuration& configuration_;
     RouteConfiguration route_;
     RouteOptionsConfiguration options_;
 };
-
-nlohmann::ordered_json print_relay(const shim::SiteConfiguration& relay) {
-    nlohmann::ordered_json site = shim::site_json(relay);
-    nlohmann::ordered_json out = {{"tcp", site["to"]}};
-    site.erase("ports");
-    site.erase("to");
-    out.update(site);
-    return out;
-}
 
 nlohmann::ordered_json print_alpn(const std::vector<AlpnRouteConfiguration>& routes) {
     nlohmann::ordered_json out;
@@ -182,8 +154,7 @@ void read_routes(ConfigurationReader& reader, const JsonMember& member,
         } else if (const auto [first, is_new] = lines.emplace(*key, line); !is_new) {
             reader.add_error(line, path, "is given twice, first in line {}", first->second);
         }
-        auto route =
-            RouteReader(reader, path, configuration.tcpshim.defaults).read(member_route.value);
+        auto route = RouteReader(reader, path, configuration).read(member_route.value);
         if (!key || !route) continue;
         route->key = *key;
         if (route->relay != nullptr)
@@ -231,7 +202,7 @@ void print_routes(const Configuration& configuration, nlohmann::ordered_json& ou
             continue;
         }
         nlohmann::ordered_json object =
-            route.relay != nullptr ? print_relay(*route.relay)
+            route.relay != nullptr ? relay_json(*route.relay)
                                    : nlohmann::ordered_json{{"site", route.site_directory}};
         if (route.options != nullptr) {
             print_access(route.options->access, object);
@@ -241,9 +212,7 @@ void print_routes(const Configuration& configuration, nlohmann::ordered_json& ou
     }
     if (!configuration.alpn.empty()) out["alpn"] = print_alpn(configuration.alpn);
     if (!configuration.sites.empty()) out["sites"] = configuration.sites;
-    if (std::ranges::any_of(configuration.routes,
-                            [](const RouteConfiguration& route) { return route.relay != nullptr; }))
-        out["tcpshim"] = shim::embedded_json(configuration.tcpshim);
+    if (has_relays(configuration)) out["tcpshim"] = shim::embedded_json(configuration.tcpshim);
 }
 
 }  // namespace proxyd

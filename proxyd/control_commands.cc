@@ -135,6 +135,11 @@ std::string problem_with_request(const nlohmann::json& request) {
         std::vector<std::string_view> known;
         for (const CommandFields& each : Commands)
             known.push_back(each.command);
+        // There is a second socket to ask, and it is the likelier one here.
+        if (name == "backends")
+            return "'backends' is a command of tcpshim: proxyctl --control SOCKET backends; for "
+                   "routes to TCP servers SOCKET is /run/proxyd/tcpshim.sock unless the "
+                   "configuration says otherwise ('proxyctl status' shows it)";
         return fmt::format("'{}' is not a command, {}", printable(name), hint(name, known));
     }
     for (const auto& [key, value] : request.items()) {

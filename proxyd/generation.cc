@@ -109,6 +109,8 @@ std::vector<std::string> warnings_of_missing_directories(const Configuration& co
     // The default may be missing: proxyd does without.
     if (!configuration.daemon.control_place.empty())
         look_for(configuration.daemon.control_place, configuration.daemon.control);
+    if (const RelayPlan relay = relay_plan_of(configuration); !relay.is_empty())
+        look_for(configuration.file + ": tcpshim.directory", relay.directory);
     return warnings;
 }
 

@@ -21,6 +21,10 @@ std::string problem_with(const std::string& path) {
     return fmt::format("{}: {}", path, errno_text(errno));
 }
 
+std::string parent_of(const std::string& path) {
+    return std::filesystem::path(path).parent_path().string();
+}
+
 std::string make_site(const std::string& path, gid_t workers_group) {
     if (mkdir(path.c_str(), SiteMode) != 0 && errno != EEXIST) return problem_with(path);
     // Only root has workers of another group; site sockets get the group of their directory.
@@ -39,15 +43,23 @@ void remove_others(const RelayPlan& plan) {
             rmdir(entry.path().c_str());
 }
 
-std::vector<uint16_t> ports_of(const Configuration& configuration) {
+// In order, each once.
+std::vector<uint16_t> ports_of(const std::vector<SocketAddress>& addresses) {
     std::vector<uint16_t> ports;
-    for (const ListenerConfiguration& listener : configuration.listeners)
-        if (listener.site.empty())
-            for (const SocketAddress& address : listener.addresses)
-                ports.push_back(address.port());
+    for (const SocketAddress& address : addresses)
+        ports.push_back(address.port());
     std::ranges::sort(ports);
     ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
     return ports;
+}
+
+// Where routes decide.
+std::vector<SocketAddress> routed_addresses(const Configuration& configuration) {
+    std::vector<SocketAddress> addresses;
+    for (const ListenerConfiguration& listener : configuration.listeners)
+        if (listener.site.empty())
+            addresses.insert(addresses.end(), listener.addresses.begin(), listener.addresses.end());
+    return addresses;
 }
 
 }  // namespace
@@ -56,14 +68,21 @@ RelayPlan relay_plan_of(const Configuration& configuration) {
     RelayPlan plan;
     shim::Configuration relay = configuration.tcpshim.configuration;
     relay.daemon.user = configuration.daemon.user;
-    const std::vector<uint16_t> ports = ports_of(configuration);
-    for (const RouteConfiguration& route : configuration.routes) {
-        if (route.relay == nullptr) continue;
-        plan.site_directories.push_back(route.site_directory);
-        relay.sites.push_back(*route.relay);
-        relay.sites.back().directory = route.site_directory;
-        relay.sites.back().ports = ports;
-    }
+    // What was not given must not keep tcpshim from starting where somebody else has it.
+    if (relay.daemon.control_place.empty()) relay.daemon.control.clear();
+    const auto add = [&](const std::string& directory, const shim::SiteConfiguration* site,
+                         std::vector<uint16_t> ports) {
+        if (site == nullptr || ports.empty()) return;
+        plan.site_directories.push_back(directory);
+        relay.sites.push_back(*site);
+        relay.sites.back().directory = directory;
+        relay.sites.back().ports = std::move(ports);
+    };
+    const std::vector<uint16_t> ports = ports_of(routed_addresses(configuration));
+    for (const RouteConfiguration& route : configuration.routes)
+        add(route.site_directory, route.relay.get(), ports);
+    for (const ListenerConfiguration& listener : configuration.listeners)
+        add(listener.site, listener.relay.get(), ports_of(listener.addresses));
     if (relay.sites.empty()) return plan;
     plan.directory = configuration.tcpshim.directory;
     plan.text = shim::print_configuration(relay);
@@ -75,7 +94,8 @@ Result<void, std::string> make_relay_directories(const RelayPlan& plan, gid_t wo
     const bool is_new = mkdir(plan.directory.c_str(), DirectoryMode) == 0;
     if ((!is_new && errno != EEXIST) ||
         (is_new && chmod(plan.directory.c_str(), DirectoryMode) != 0))  // whatever the umask is
-        return Unexpected{problem_with(plan.directory)};
+        return Unexpected{
+            problem_with(errno == ENOENT ? parent_of(plan.directory) : plan.directory)};
     for (const std::string& site : plan.site_directories)
         if (std::string problem = make_site(site, workers_group); !problem.empty())
             return Unexpected{std::move(problem)};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// RelayPlan: what tcpshim has to do for the routes to TCP servers: a site directory for each of
-// them, and the text of its configuration file. A plain value; used by generation, which prepares
-// the directories, and by relay_process.
+// RelayPlan: what tcpshim has to do for the routes and listeners that lead to TCP servers: a site
+// directory for each of them, and the text of its configuration file. A plain value; used by
+// generation, which prepares the directories, and by relay_process.
 #pragma once
 
 #include "base/posix/result.h"
@@ -21,8 +21,10 @@ struct RelayPlan {
     std::string text;                           // of the configuration file
 
     bool is_empty() const { return directory.empty(); }
-    // Where main writes the text: no route's directory begins with a dot.
+    // Where main writes the text: no site's directory begins with a dot.
     std::string file() const { return directory + "/.tcpshim.json"; }
+    // Where tcpshim tells how it goes.
+    std::string news_socket() const { return directory + "/.tcpshim.notify"; }
 
     friend bool operator==(const RelayPlan&, const RelayPlan&) = default;
 };

@@ -42,14 +42,16 @@ Result<void, std::string> write_file(const std::string& path, std::string_view t
     return {};
 }
 
-// In the child. The service manager's variables are for main, and signals that main holds back
-// would be held back for ever.
-[[noreturn]] void execute(const std::string& program, const std::string& file, pid_t parent) {
+// In the child. The service manager's variables are for main, whom it tells its `news` instead, and
+// signals that main holds back would be held back for ever.
+[[noreturn]] void execute(const std::string& program, const std::string& file,
+                          const std::string& news, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1);  // it has died before it was asked to tell
     for (const char* variable : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",
                                  "LISTEN_PID", "LISTEN_FDNAMES"})
         unsetenv(variable);
+    if (!news.empty()) setenv("NOTIFY_SOCKET", news.c_str(), 1);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -67,10 +69,12 @@ void RelayProcess::adopt(pid_t pid, std::string directory, std::vector<pid_t> le
     pid_ = pid;
     plan_.directory = std::move(directory);  // all that is known of the plan
     leaving_ = std::move(leaving);
+    is_ready_ = pid_ != 0;
 }
 
 Result<void, std::string> RelayProcess::put_in_force(const RelayPlan& plan) {
-    if (plan == plan_ && (pid_ != 0 || plan.is_empty())) return {};
+    // Where something was wrong with it that may be right now, it is tried again.
+    if (plan == plan_ && (plan.is_empty() || (pid_ != 0 && problems_.empty()))) return {};
     if (!plan.is_empty()) {
         const auto written = write_file(plan.file(), plan.text);
         if (!written) return written;
@@ -79,13 +83,51 @@ Result<void, std::string> RelayProcess::put_in_force(const RelayPlan& plan) {
     plan_ = plan;
     is_wanted_ = !plan.is_empty();
     if (pid_ != 0 && (!is_wanted_ || is_elsewhere)) retire();
-    if (!is_wanted_)
+    if (!is_wanted_) {
         restart_.stop();
-    else if (pid_ != 0)
-        ::kill(pid_, SIGHUP);
+        news_.close();
+        settle({});
+        return {};
+    }
+    listen();
+    if (pid_ != 0)
+        tell_of_change();
     else
         start();
     return {};
+}
+
+// It works without, but nobody hears what is wrong.
+void RelayProcess::listen() {
+    if (const auto listening = news_.listen(plan_.news_socket()); !listening)
+        log_warning("{}: {}; what tcpshim tells isn't heard", plan_.news_socket(),
+                    errno_text(listening.error().number));
+}
+
+void RelayProcess::tell_of_change() {
+    awaits_news_ = !news_.path().empty();
+    awaits_reloading_ = is_ready_;
+    problems_.clear();
+    ::kill(pid_, SIGHUP);
+}
+
+void RelayProcess::on_relay_message(pid_t sender, const RelayMessage& message) {
+    if (sender != pid_ || pid_ == 0) return;
+    if (message.is_reloading) awaits_reloading_ = false;
+    if (message.is_ready) {
+        is_ready_ = true;
+        if (!awaits_reloading_) settle(message.problems);
+    } else if (!message.problems.empty()) {
+        settle(message.problems);
+    }
+}
+
+void RelayProcess::settle(std::vector<std::string> problems) {
+    const bool was_awaited = std::exchange(awaits_news_, false);
+    problems_ = std::move(problems);
+    if (is_ready_ && !problems_.empty())
+        log_error("tcpshim has not taken over its part of the configuration and goes on as before");
+    if (was_awaited) owner_.on_relay_settled();
 }
 
 // It relays what it has for as long as it takes.
@@ -93,6 +135,7 @@ void RelayProcess::retire() {
     log_notice("tcpshim, process {}, takes no more clients and finishes what it has", pid_);
     ::kill(pid_, SIGQUIT);
     leaving_.push_back(std::exchange(pid_, 0));
+    problems_.clear();
 }
 
 void RelayProcess::start() noexcept {
@@ -101,13 +144,15 @@ void RelayProcess::start() noexcept {
     const pid_t parent = getpid();
     started_at_ = Clock::now();
     const pid_t pid = fork();
-    if (pid == 0) execute(program, file, parent);
+    if (pid == 0) execute(program, file, news_.path(), parent);
     if (pid < 0) {
         log_error("cannot start tcpshim: {}", errno_text(errno));
         restart_.start(backoff_.next({}));
         return;
     }
     pid_ = pid;
+    is_ready_ = awaits_reloading_ = false;
+    awaits_news_ = !news_.path().empty();
     log_notice("started {}, process {}, for the routes to TCP servers", program, pid);
 }
 
@@ -119,6 +164,7 @@ void RelayProcess::reap() {
         return true;
     });
     if (pid_ == 0 || waitpid(pid_, &status, WNOHANG) != pid_) return;
+    news_.receive_now();
     pid_ = 0;
     on_end(status);
 }
@@ -126,11 +172,15 @@ void RelayProcess::reap() {
 void RelayProcess::on_end(int status) {
     if (!is_wanted_) {
         log_notice("tcpshim {}", end_text(status));
-        return;
+        return settle({});
     }
+    // Why it didn't start it may have told already.
+    if (is_ready_ || problems_.empty()) problems_ = {"tcpshim " + end_text(status)};
+    is_ready_ = false;
     restarts_++;
     const auto delay = backoff_.next(Clock::now() - started_at_);
     log_error("tcpshim {}; it is started again", end_text(status));
+    settle(problems_);
     if (delay == Clock::duration::zero())
         start();
     else

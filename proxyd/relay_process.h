@@ -9,6 +9,7 @@
 #include "base/daemon/event_loop.h"
 #include "base/daemon/restart_backoff.h"
 #include "base/posix/result.h"
+#include "proxyd/relay_news.h"
 #include "proxyd/relay_plan.h"
 
 #include <sys/types.h>
@@ -19,9 +20,20 @@
 
 namespace proxyd {
 
-class RelayProcess {
+class RelayProcess final : RelayNews::Owner {
   public:
-    explicit RelayProcess(EventLoop& loop) : restart_(loop, *this) {}
+    class Owner {
+      public:
+        virtual void on_relay_settled() = 0;
+
+      protected:
+        ~Owner() = default;
+    };
+
+    RelayProcess(EventLoop& loop, Owner& owner)
+        : owner_(owner),
+          news_(loop, static_cast<RelayNews::Owner&>(*this)),
+          restart_(loop, *this) {}
 
     // Those that the program before us has started, and where; 0: none takes clients.
     void adopt(pid_t pid, std::string directory, std::vector<pid_t> leaving);
@@ -41,19 +53,32 @@ class RelayProcess {
     const std::string& directory() const { return plan_.directory; }
     const std::vector<pid_t>& leaving() const { return leaving_; }
     uint64_t restarts() const { return restarts_; }
+    // Whether it has told how it went since it was started, or told of a change; and what is wrong:
+    // why it doesn't start, or goes on with what it had before.
+    bool is_settled() const { return !awaits_news_; }
+    const std::vector<std::string>& problems() const { return problems_; }
 
   private:
+    void on_relay_message(pid_t sender, const RelayMessage& message) override;
+    void listen();
     void start() noexcept;
+    void tell_of_change();
+    void settle(std::vector<std::string> problems);
     void retire();
     void signal_all(int number) const;
     void on_end(int status);
 
+    Owner& owner_;
+    RelayNews news_;
     RelayPlan plan_;
     pid_t pid_ = 0;
     // Earlier ones, which take no more clients and relay what they have, for as long as it takes.
     std::vector<pid_t> leaving_;
     bool is_wanted_ = false;
     bool is_stopping_ = false;
+    bool is_ready_ = false, awaits_news_ = false;
+    bool awaits_reloading_ = false;  // what it says before that isn't the answer
+    std::vector<std::string> problems_;
     uint64_t restarts_ = 0;
     Clock::time_point started_at_{};
     RestartBackoff backoff_;

@@ -97,7 +97,8 @@ Json status_json(const StatusReport& status, Clock::time_point now) {
     if (status.relay)
         out["tcpshim"] = {{"pid", status.relay->pid},
                           {"restarts", status.relay->restarts},
-                          {"control", status.relay->control}};
+                          {"control", status.relay->control},
+                          {"problems", status.relay->problems}};
     return out;
 }
 

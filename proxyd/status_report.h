@@ -48,6 +48,8 @@ struct StatusReport {
         pid_t pid = 0;  // 0: it is about to be started again
         uint64_t restarts = 0;
         std::string_view control;  // the path of its control socket, or "none"
+        // Why it doesn't start, or hasn't taken over its part of the configuration.
+        std::vector<std::string> problems;
     };
 
     Clock::duration uptime{};          // of the process

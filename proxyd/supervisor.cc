@@ -22,6 +22,8 @@ namespace {
 
 // How long earlier workers may take to let go of their listeners; one that hangs is not waited for.
 constexpr auto SettleTimeMax = std::chrono::seconds(1);
+// It starts, or replaces its worker.
+constexpr auto RelayTimeMax = std::chrono::seconds(5);
 
 UniqueFd duplicate(BorrowedFd fd) {
     return UniqueFd::adopt(fcntl(fd.number(), F_DUPFD_CLOEXEC, 3));
@@ -165,13 +167,13 @@ void Supervisor::put_next_in_force() {
     }
     configured_at_ = std::chrono::system_clock::now();
     task_late_.stop();
-    settled_.start(SettleTimeMax);
+    settled_.start(relay_.is_settled() ? SettleTimeMax : RelayTimeMax);
     on_earlier_let_go();
 }
 
 // Whoever is told that it is done may rely on it: the next client meets the new configuration.
 void Supervisor::on_earlier_let_go() {
-    if (settled_.is_active() && workers_.have_earlier_let_go()) on_settled();
+    if (settled_.is_active() && workers_.have_earlier_let_go() && relay_.is_settled()) on_settled();
 }
 
 void Supervisor::on_settled() noexcept {
@@ -183,6 +185,8 @@ std::vector<std::string> Supervisor::warnings() {
     auto warnings = warnings_of_sessions(current_->configuration, descriptor_limit());
     std::ranges::move(some_of(warnings_of_sites(current_->configuration, &current_->user)),
                       std::back_inserter(warnings));
+    for (const std::string& problem : relay_.problems())
+        warnings.push_back("tcpshim: " + problem);
     return warnings;
 }
 

@@ -29,7 +29,8 @@ namespace proxyd {
 
 class Supervisor final : public WorkerPool::Owner,
                          public MetricsHttp::Owner,
-                         public ControlDesk::Owner {
+                         public ControlDesk::Owner,
+                         private RelayProcess::Owner {
   public:
     // Called when a reload or an upgrade is through; no problems: it succeeded.
     using Done = ControlDesk::Owner::Done;
@@ -64,6 +65,9 @@ class Supervisor final : public WorkerPool::Owner,
     bool is_serving(const WorkerProcess& worker) override;
     void reload(Done done) override;
     void upgrade(Done done) override;
+
+    // RelayProcess::Owner
+    void on_relay_settled() override { on_earlier_let_go(); }
 
     // Signals.
     void on_stop() noexcept;
@@ -113,7 +117,7 @@ class Supervisor final : public WorkerPool::Owner,
     WorkerPool workers_;
     ServiceReports service_;
     std::unique_ptr<MetricsHttp> metrics_;
-    RelayProcess relay_{loop_};
+    RelayProcess relay_{loop_, *this};
     ControlDesk control_{loop_, *this};
 
     Task task_ = Task::None;

@@ -48,7 +48,8 @@ StatusReport Supervisor::status_report() {
     status.landlock = landlock_version();
     if (!current_->relay.is_empty())
         status.relay = {relay_.pid(), relay_.restarts(),
-                        current_->configuration.tcpshim.configuration.daemon.control};
+                        current_->configuration.tcpshim.configuration.daemon.control,
+                        relay_.problems()};
     for (const ListeningAddress& listening : current_->addresses)
         status.listeners.push_back(listening.address);
     for (const auto& worker : workers_.workers()) {

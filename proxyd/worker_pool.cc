@@ -17,8 +17,6 @@
 namespace proxyd {
 namespace {
 
-constexpr int PingsMax = 3;
-
 using State = WorkerProcess::State;
 
 // Different in every run.
@@ -93,8 +91,9 @@ void WorkerPool::put_in_force(const Generation& generation) {
             worker->drain();
         }
     }
-    if (generation.configuration.worker_timeout.count() > 0)
-        ping_.start(generation.configuration.worker_timeout / PingsMax);
+    const auto timeout = generation.configuration.daemon.worker_timeout;
+    if (timeout.count() > 0)
+        ping_.start(LifeWatch::interval(timeout));
     else
         ping_.stop();
 }
@@ -258,17 +257,17 @@ void WorkerPool::on_end(WorkerProcess& worker, int status) {
 
 // Those that drain, too: main's own end waits for them.
 void WorkerPool::on_ping() noexcept {
+    const auto timeout = in_force_->configuration.daemon.worker_timeout;
     for (const auto& worker : workers_) {
         if (worker->state() != State::Serving && worker->state() != State::Draining) continue;
-        const int unanswered = worker->ping();
-        if (unanswered < PingsMax) continue;
-        if (unanswered == PingsMax)
+        const LifeWatch::State life = worker->life().ask();
+        if (life == LifeWatch::State::Alive) continue;
+        if (life == LifeWatch::State::HasHung)
             log_error("worker {} (process {}) has not answered for {} ms and is killed",
-                      worker->index(), worker->pid(),
-                      in_force_->configuration.worker_timeout.count());
+                      worker->index(), worker->pid(), timeout.count());
         worker->kill();
     }
-    ping_.start(in_force_->configuration.worker_timeout / PingsMax);
+    ping_.start(LifeWatch::interval(timeout));
 }
 
 void WorkerPool::on_ready(WorkerProcess& worker) {
@@ -315,7 +314,7 @@ void WorkerPool::on_message(Channel& channel, const nlohmann::json& message, Uni
         }
         if (have_earlier_let_go()) owner_.on_earlier_let_go();
     } else if (what == "pong") {
-        worker->on_pong();
+        worker->life().on_answer();
     } else if (what == "ended") {
         const auto wakeups = message.find("wakeups");
         if (wakeups != message.end() && wakeups->is_number_unsigned())

@@ -52,9 +52,4 @@ void WorkerProcess::kill() {
     ::kill(pid(), SIGKILL);
 }
 
-int WorkerProcess::ping() {
-    channel_.send({{"do", "ping"}});
-    return pings_unanswered_++;
-}
-
 }  // namespace proxyd

@@ -11,6 +11,7 @@
 
 #include "base/daemon/channel.h"
 #include "base/daemon/event_loop.h"
+#include "base/daemon/life_watch.h"
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/generation.h"
@@ -71,9 +72,7 @@ class WorkerProcess {
     void drain();
     void end_now();
     void kill();
-    // Asks for a sign of life; returns how many times there was none in a row.
-    int ping();
-    void on_pong() { pings_unanswered_ = 0; }
+    LifeWatch& life() { return life_; }
     // Whether it has told that it accepts no more clients.
     bool has_let_go() const { return has_let_go_; }
     void set_has_let_go() { has_let_go_ = true; }
@@ -81,10 +80,10 @@ class WorkerProcess {
   private:
     const Identity identity_;
     State state_ = State::Starting;
-    int pings_unanswered_ = 0;
     bool has_let_go_ = false;
     const Clock::time_point started_at_ = Clock::now();
     Channel channel_;
+    LifeWatch life_{channel_};
 };
 
 // "starting", "serving" or "draining", for people.

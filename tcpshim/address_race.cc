@@ -28,25 +28,28 @@ std::vector<SocketAddress> racing_order(std::span<const SocketAddress> ipv6,
 
 AddressRace::AddressRace(EventLoop& loop, ConnectPoll& poll, HostAddresses& host, uint16_t port,
                          const SocketAddress& preferred, const SocketAddress* bind_source,
-                         Owner& owner)
+                         Opening* opening, Owner& owner)
     : poll_(poll),
       host_(host),
       port_(port),
       preferred_(preferred),
       bind_source_(bind_source),
+      opening_(opening),
       owner_(owner),
       resolution_delay_(loop, *this),
       attempt_delay_(loop, *this) {}
 
-void AddressRace::start() {
+bool AddressRace::start() {
     host_.hurry();
-    try_next();
+    return try_next();
 }
 
 void AddressRace::on_addresses() noexcept {
     // The next attempt is due at its time, or is waited for right now.
-    if (!attempt_delay_.is_active()) return try_next();
-    host_.wait(*this);
+    if (attempt_delay_.is_active())
+        host_.wait(*this);
+    else
+        try_next();
 }
 
 void AddressRace::on_resolution_delay() noexcept {
@@ -75,41 +78,55 @@ std::vector<SocketAddress> AddressRace::order() const {
     return order;
 }
 
-bool AddressRace::was_tried(const SocketAddress& address) const {
-    return std::ranges::any_of(attempts_,
-                               [&](const auto& attempt) { return attempt->address() == address; });
+bool AddressRace::is_trying() const {
+    return std::ranges::any_of(attempts_, [](const auto& attempt) {
+        return attempt->state() == ConnectAttempt::State::Connecting;
+    });
 }
 
-void AddressRace::try_next() {
+// The oldest attempt has had its time, and makes room for an address that has had none.
+void AddressRace::make_room() {
+    const auto is_open = [](const auto& attempt) {
+        return attempt->state() == ConnectAttempt::State::Connecting;
+    };
+    if (static_cast<size_t>(std::ranges::count_if(attempts_, is_open)) < AttemptsMax) return;
+    attempts_.erase(std::ranges::find_if(attempts_, is_open));
+    note_failure(ConnectFailure::TimedOut);
+}
+
+bool AddressRace::try_next() {
     attempt_delay_.stop();
     host_.stop_waiting(*this);
     if (may_begin()) {
         for (const SocketAddress& known : order()) {
             const SocketAddress address = with_port(known, port_);
-            if (was_tried(address)) continue;
+            if (std::ranges::find(tried_, address) != tried_.end()) continue;
+            tried_.push_back(address);
+            make_room();
             is_delay_over_ = true;
             resolution_delay_.stop();
             attempts_.push_back(std::make_unique<ConnectAttempt>(
                 poll_, static_cast<ConnectAttempt::Owner&>(*this)));
             ConnectAttempt& attempt = *attempts_.back();
-            const ConnectAttempt::State state = attempt.start(address, bind_source_);
-            if (state == ConnectAttempt::State::Connected) return win(attempt);
+            const ConnectAttempt::State state = attempt.start(address, bind_source_, opening_);
+            if (state == ConnectAttempt::State::Connected) {
+                win(attempt);
+                return false;
+            }
             if (state == ConnectAttempt::State::Connecting) {
                 attempt_delay_.start(AttemptDelay);
                 break;
             }
-            note_failure(attempt);
+            note_failure(connect_failure_of(attempt.error()));
         }
     }
     const bool is_waiting = is_waiting_for_addresses();
     if (is_waiting) host_.wait(*this);
-    const bool is_trying = std::ranges::any_of(attempts_, [](const auto& attempt) {
-        return attempt->state() == ConnectAttempt::State::Connecting;
-    });
-    if (is_waiting || is_trying) return;
+    if (is_waiting || is_trying()) return true;
     // A host that has no address of the client's family can't be reached from it.
     if (!has_failed_ && !host_.empty()) failure_ = ConnectFailure::Unreachable;
     owner_.on_race_lost(failure_);
+    return false;
 }
 
 // Not for what is asked again because its time is over: it hardly differs, and a name server that
@@ -118,23 +135,28 @@ bool AddressRace::is_waiting_for_addresses() const {
     return host_.empty() ? host_.is_asking() : !host_.is_settled();
 }
 
-void AddressRace::note_failure(const ConnectAttempt& attempt) {
-    const ConnectFailure failure = connect_failure_of(attempt.error());
+void AddressRace::note_failure(ConnectFailure failure) {
     failure_ = has_failed_ ? more_telling(failure_, failure) : failure;
     has_failed_ = true;
 }
 
 void AddressRace::on_attempt_done(ConnectAttempt& attempt) noexcept {
     if (attempt.state() == ConnectAttempt::State::Connected) return win(attempt);
-    note_failure(attempt);
+    note_failure(connect_failure_of(attempt.error()));
     try_next();
+}
+
+bool AddressRace::would_be_first(const SocketAddress& address) const {
+    const bool was_first = attempts_.size() == 1 && bind_source_ == nullptr;
+    if (was_first && !preferred_.has_address()) return true;
+    const std::vector<SocketAddress> plain =
+        racing_order(host_.ipv6(), host_.ipv4(), SocketAddress());
+    return !plain.empty() && with_port(plain.front(), port_) == address;
 }
 
 void AddressRace::win(ConnectAttempt& attempt) {
     const SocketAddress address = attempt.address();
-    const std::vector<SocketAddress> plain =
-        racing_order(host_.ipv6(), host_.ipv4(), SocketAddress());
-    const bool was_expected = !plain.empty() && with_port(plain.front(), port_) == address;
+    const bool was_expected = would_be_first(address);
     UniqueFd socket = attempt.take_socket();
     attempts_.clear();
     attempt_delay_.stop();

@@ -9,6 +9,15 @@
 namespace proxyd::shim {
 namespace {
 
+// Whether a client can't have caused it by what it sends, or by where it comes from: of a site that
+// is transparent, backends can't answer every client through this machine.
+bool is_backend_to_blame(ConnectFailure failure, bool is_transparent) {
+    if (failure == ConnectFailure::Refused) return true;
+    return !is_transparent &&
+           (failure == ConnectFailure::Unreachable || failure == ConnectFailure::TimedOut ||
+            failure == ConnectFailure::NotResolved);
+}
+
 uint64_t next_number() {
     static uint64_t last = 0;
     return ++last;
@@ -61,7 +70,8 @@ BackendState Backend::state(Clock::time_point now) const {
 }
 
 bool Backend::is_full() const {
-    return description_.connections_max != 0 && connections_ >= description_.connections_max;
+    return description_.connections_max != 0 &&
+           connections_ + elsewhere_.read() >= description_.connections_max;
 }
 
 std::string_view Backend::last_check() const {
@@ -73,15 +83,15 @@ void Backend::note_chosen() {
     health_.note_chosen(Clock::now());
 }
 
-void Backend::note_answered() {
-    counters_.answered++;
-    if (health_.note_answered())
-        log_notice("site {}: backend {} answers again", site_.name, text());
+void Backend::note_connected() {
+    if (!health_.note_connected()) return;
+    log_notice("site {}: backend {} can be connected again", site_.name, text());
+    owner_.on_backend_change();
 }
 
 void Backend::note_failed(ConnectFailure failure, Clock::time_point began) {
     counters_.failed[static_cast<size_t>(failure)]++;
-    if (failure == ConnectFailure::Local) return;  // not the backend's fault
+    if (!is_backend_to_blame(failure, site_.is_transparent)) return;
     const Clock::time_point now = Clock::now();
     const bool was_good = !health_.is_on_trial();
     if (!health_.note_failed(began, now)) return;
@@ -92,24 +102,26 @@ void Backend::note_failed(ConnectFailure failure, Clock::time_point began) {
     log_at(was_good ? LogLevel::Warning : LogLevel::Info,
            "site {}: backend {} has failed {} times in a row, last: {}; left out for {} ms",
            site_.name, text(), health_.failures(), connect_failure_word(failure), pause.count());
+    owner_.on_backend_change();
 }
 
 void Backend::remove_connection() {
     const bool was_full = is_full();
     connections_--;
-    if (was_full || connections_ == 0) owner_.on_backend_free();
+    if (was_full || connections_ == 0) owner_.on_backend_change();
 }
 
 void Backend::on_checked(const CheckVerdict& verdict, bool has_changed) noexcept {
     (verdict.is_good ? counters_.checks_good : counters_.checks_bad)++;
     const bool is_up = check_->count().state() == RiseAndFall::State::Up;
-    if (is_up && check_->count().has_risen() && health_.is_on_trial()) health_.end_pause();
+    const bool ends_pause = is_up && check_->count().has_risen() && health_.is_on_trial();
+    if (ends_pause) health_.end_pause();
+    if (ends_pause || has_changed) owner_.on_backend_change();
     if (!has_changed) return;
     if (is_up)
         log_notice("site {}: backend {} is up: {}", site_.name, text(), verdict.text);
     else
         log_warning("site {}: backend {} is down: {}", site_.name, text(), verdict.text);
-    if (is_up) owner_.on_backend_free();
 }
 
 BackendLease& BackendLease::operator=(BackendLease&& other) noexcept {

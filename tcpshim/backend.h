@@ -7,7 +7,11 @@
 // Up or not is decided by two voices. Active checks have the last word while there are any: down is
 // down. What clients' connections say (PassiveHealth) leaves a backend out for a pause, which ends
 // early when as many checks in a row as it takes to be up have been good since it began; even then
-// it is on trial until a client has been answered, for a check sees less than a client.
+// it is on trial until a client has been connected.
+//
+// Only what no client can bring about is held against a backend: that it doesn't let itself be
+// connected. A client may well send what has every server close without a word, so a backend that
+// does is replaced for that client, and counted, but not left out: that is for checks to find.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -16,6 +20,7 @@
 #include "tcpshim/backend_connect.h"
 #include "tcpshim/connect_failure.h"
 #include "tcpshim/passive_health.h"
+#include "tcpshim/shared_sum.h"
 
 #include <array>
 #include <cstdint>
@@ -37,9 +42,10 @@ class Backend final : ActiveCheck::Owner {
   public:
     class Owner {
       public:
-        // It can take a connection that it couldn't take before, or has lost its last one. Whoever
-        // releases a connection is in the middle of something: the owner only makes a note.
-        virtual void on_backend_free() noexcept = 0;
+        // It, or one that it was preferred to, may be taken now and couldn't be before; or it has
+        // lost its last connection. Whoever brings that about is in the middle of something: the
+        // owner only makes a note.
+        virtual void on_backend_change() noexcept = 0;
 
       protected:
         ~Owner() = default;
@@ -81,6 +87,9 @@ class Backend final : ActiveCheck::Owner {
     BackendState state(Clock::time_point now) const;
     bool is_full() const;
     size_t connections() const { return connections_; }
+    // These count for connections_max, too.
+    void count_also(SharedSum elsewhere) { elsewhere_ = std::move(elsewhere); }
+    bool counts_elsewhere() const { return !elsewhere_.empty(); }
     size_t connections_max() const { return description_.connections_max; }
     const Counters& counters() const { return counters_; }
     const PassiveHealth& health() const { return health_; }
@@ -88,7 +97,8 @@ class Backend final : ActiveCheck::Owner {
     std::string_view last_check() const;
 
     void note_chosen();
-    void note_answered();
+    void note_connected();  // the failures in a row end
+    void note_answered() { counters_.answered++; }
     // `began`: when the client was sent to it.
     void note_failed(ConnectFailure failure, Clock::time_point began);
 
@@ -106,6 +116,7 @@ class Backend final : ActiveCheck::Owner {
     const uint64_t identity_;
     int64_t credit_ = 0;
     size_t connections_ = 0;
+    SharedSum elsewhere_;
     Counters counters_;
     PassiveHealth health_;
     std::unique_ptr<ActiveCheck> check_;
@@ -127,7 +138,8 @@ class BackendLease {
     Backend& backend() const { return *backend_; }
     Clock::time_point began() const { return began_; }
 
-    // The first byte came: the failures in a row end. Later calls for the same client are harmless.
+    void note_connected() const { backend_->note_connected(); }
+    // The first byte came.
     void note_answered() const { backend_->note_answered(); }
     // It was connected and has failed, and Connector::next() isn't called (which notes it itself).
     void note_failed(ConnectFailure failure) const { backend_->note_failed(failure, began_); }

@@ -2,6 +2,7 @@
 #include "tcpshim/backend_group.h"
 
 #include "base/daemon/log.h"
+#include "tcpshim/elsewhere.h"
 
 #include <fmt/format.h>
 
@@ -15,6 +16,7 @@ namespace {
 
 // Above all ranks that the priorities of a service can have.
 constexpr uint32_t BackupTier = 65536;
+constexpr auto LookElsewhereInterval = std::chrono::milliseconds(100);
 
 // How many priorities there are below this one.
 uint32_t rank_of(const ServiceRecord& record, const std::vector<ServiceRecord>& all) {
@@ -43,7 +45,12 @@ uint32_t share_of(const ServiceRecord& record, const std::vector<ServiceRecord>&
 
 BackendGroup::BackendGroup(EventLoop& loop, Resolver& resolver, ConnectPoll& poll,
                            const SiteConfiguration& site)
-    : loop_(loop), resolver_(resolver), poll_(poll), site_(site), tidy_(loop, *this) {
+    : loop_(loop),
+      resolver_(resolver),
+      poll_(poll),
+      site_(site),
+      tidy_(loop, *this),
+      pause_over_(loop, *this) {
     for (const BackendConfiguration& backend : site.backends)
         add_configured(backend);
     // Only now: an answer that comes at once looks for its service among all.
@@ -154,6 +161,19 @@ bool BackendGroup::is_waiting_for_service() {
     return is_waiting;
 }
 
+void BackendGroup::count_also(const Elsewhere& elsewhere) {
+    elsewhere_ = &elsewhere;
+    for (const auto& backend : backends_)
+        backend->count_also(elsewhere.connections_of_backend(site_.directory, backend->text()));
+}
+
+void BackendGroup::rest() {
+    for (const auto& backend : backends_)
+        backend->retire();
+    for (const Service& service : services_)
+        service.question->rest();
+}
+
 Backend* BackendGroup::find(uint64_t number) {
     for (const auto* list : {&backends_, &retired_})
         for (const auto& backend : *list)
@@ -187,6 +207,8 @@ void BackendGroup::update_targets(Service& service) {
         } else {
             backends_.push_back(make_target(service, record));
             target = backends_.back().get();
+            if (elsewhere_ != nullptr)
+                target->count_also(elsewhere_->connections_of_backend(site_.directory, text));
             log_info("site {}: {} has the backend {}", site_.name, service.configuration.text,
                      text);
         }
@@ -212,10 +234,10 @@ void BackendGroup::on_records(StandingQuestion& question) noexcept {
     const auto service = std::ranges::find(
         services_, &question, [](const Service& candidate) { return candidate.question.get(); });
     update_targets(*service);
-    on_backend_free();
+    on_backend_change();
 }
 
-void BackendGroup::on_backend_free() noexcept {
+void BackendGroup::on_backend_change() noexcept {
     if (retired_.empty() && waiters_.size() == 0) return;
     if (!tidy_.is_active()) tidy_.start(Clock::duration::zero());
 }
@@ -225,11 +247,32 @@ void BackendGroup::tidy() noexcept {
     // Each of those that wait now is asked once at most, first come first served. All of them are
     // asked while there is none to be had at all: they have to learn that.
     for (size_t left = waiters_.size(); left > 0 && waiters_.front() != nullptr; left--) {
-        if (collect(Clock::now(), {}) && candidates_.empty()) return;
+        if (collect(Clock::now(), {}) && candidates_.empty()) break;
         Waiter& waiter = *waiters_.front();
         waiters_.remove(waiter);
         waiter.on_backend_change();
     }
+    follow_pauses();
+}
+
+void BackendGroup::wait(Waiter& waiter) {
+    waiters_.push_back(waiter);
+    follow_pauses();
+}
+
+// Nothing else tells those who wait that a pause is over, or a connection of another worker.
+void BackendGroup::follow_pauses() {
+    if (waiters_.size() == 0) return pause_over_.stop();
+    const Clock::time_point now = Clock::now();
+    Clock::time_point first = Clock::time_point::max();
+    for (const auto& backend : backends_) {
+        if (const auto until = backend->health().pause_until(); until > now)
+            first = std::min(first, until);
+        if (backend->counts_elsewhere())
+            first = std::min(first, now + LookElsewhereInterval);
+    }
+    if (first == Clock::time_point::max()) return pause_over_.stop();
+    pause_over_.start(first - now);
 }
 
 void BackendGroup::stop_waiting(Waiter& waiter) {

@@ -21,6 +21,8 @@
 
 namespace proxyd::shim {
 
+class Elsewhere;
+
 class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
   public:
     // A client without a backend, as long as it waits for one.
@@ -55,11 +57,18 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     // Whether choose() may find more when the DNS has answered. Asks again if it is time to.
     bool is_waiting_for_service();
 
-    void wait(Waiter& waiter) { waiters_.push_back(waiter); }
+    void wait(Waiter& waiter);
     void stop_waiting(Waiter& waiter);
+
+    // What workers before this one still have counts for limits. Outlives it.
+    void count_also(const Elsewhere& elsewhere);
+    // Nobody will choose any more: nothing is checked, and no service asked for, from now on.
+    void rest();
 
     // Those that are chosen from, in the order of the configuration.
     std::span<const std::unique_ptr<Backend>> backends() const { return backends_; }
+    // Those that aren't chosen from any more and have connections.
+    std::span<const std::unique_ptr<Backend>> retired() const { return retired_; }
     // Also one that isn't chosen from any more but has connections; nullptr if it is gone.
     Backend* find(uint64_t number);
 
@@ -74,8 +83,9 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     std::unique_ptr<Backend> make_target(const Service& service, const ServiceRecord& record);
     void update_targets(Service& service);
     void on_records(StandingQuestion& question) noexcept override;
-    void on_backend_free() noexcept override;
+    void on_backend_change() noexcept override;
     void tidy() noexcept;
+    void follow_pauses();
     bool collect(Clock::time_point now, std::span<const uint64_t> tried);
     BackendLease take(Backend& backend);
 
@@ -86,11 +96,12 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     std::vector<std::unique_ptr<Backend>> backends_;
     std::vector<std::unique_ptr<Backend>> retired_;  // until their connections have ended
     std::vector<Service> services_;
+    const Elsewhere* elsewhere_ = nullptr;
     IntrusiveList<Waiter> waiters_;
     // choose()'s, kept for their memory.
     std::vector<Candidate> candidates_;
     std::vector<Backend*> candidate_backends_;
-    TimerWatcher<&BackendGroup::tidy> tidy_;
+    TimerWatcher<&BackendGroup::tidy> tidy_, pause_over_;
 };
 
 }  // namespace proxyd::shim

@@ -19,6 +19,8 @@ std::string_view status_of(ConnectFailure failure) {
         case ConnectFailure::NotResolved:
         case ConnectFailure::ClosedEarly:
             return "502 Bad Gateway";
+        case ConnectFailure::Loop:
+            return "508 Loop Detected";
     }
     return "502 Bad Gateway";
 }

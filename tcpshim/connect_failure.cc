@@ -21,6 +21,8 @@ std::string_view connect_failure_word(ConnectFailure failure) {
             return "none_up";
         case ConnectFailure::Local:
             return "local";
+        case ConnectFailure::Loop:
+            return "loop";
     }
     return "-";
 }

@@ -20,8 +20,9 @@ enum class ConnectFailure : uint8_t {
     Full,         // all backends that are up have connections_max connections
     NoneUp,       // all are down
     Local,        // no port, descriptor or memory here
+    Loop,         // the client is a connection of our own: its backend's address leads back to us
 };
-inline constexpr size_t ConnectFailureCount = 8;
+inline constexpr size_t ConnectFailureCount = 9;
 
 // The word of the access log: "refused", "unreachable", "timed_out"...
 std::string_view connect_failure_word(ConnectFailure failure);

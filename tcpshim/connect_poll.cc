@@ -12,11 +12,14 @@ bool ConnectPoll::add(BorrowedFd socket, uint32_t epoll_events, Handler& handler
     epoll_event event{};
     event.events = epoll_events;
     event.data.ptr = &handler;
-    return epoll_ctl(epoll_.borrow().number(), EPOLL_CTL_ADD, socket.number(), &event) == 0;
+    if (epoll_ctl(epoll_.borrow().number(), EPOLL_CTL_ADD, socket.number(), &event) != 0)
+        return false;
+    size_++;
+    return true;
 }
 
 void ConnectPoll::remove(BorrowedFd socket, Handler& handler) {
-    epoll_ctl(epoll_.borrow().number(), EPOLL_CTL_DEL, socket.number(), nullptr);
+    if (epoll_ctl(epoll_.borrow().number(), EPOLL_CTL_DEL, socket.number(), nullptr) == 0) size_--;
     for (size_t i = 0; i < count_; i++)
         if (events_[i].data.ptr == &handler) events_[i].data.ptr = nullptr;
 }

@@ -36,6 +36,8 @@ class ConnectPoll {
     [[nodiscard]] bool add(BorrowedFd socket, uint32_t epoll_events, Handler& handler);
     // The handler isn't called any more, even if its event has come already.
     void remove(BorrowedFd socket, Handler& handler);
+    // How many it has.
+    size_t size() const { return size_; }
 
   private:
     void on_readable() noexcept;
@@ -43,7 +45,7 @@ class ConnectPoll {
     UniqueFd epoll_;
     // What has come in this round and whom it is for; nullptr once it is removed.
     std::array<epoll_event, 64> events_;
-    size_t count_ = 0;
+    size_t count_ = 0, size_ = 0;
     ReadWatcher<&ConnectPoll::on_readable> readable_;
 };
 

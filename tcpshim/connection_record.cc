@@ -27,6 +27,8 @@ std::string_view ending_word(Ending ending) {
             return "drain_timeout";
         case Ending::Local:
             return "local";
+        case Ending::WorkerDied:
+            return "worker_died";
     }
     return "";
 }

@@ -26,8 +26,9 @@ enum class Ending : uint8_t {
     NoBackend,     // ConnectionRecord::failure says why
     DrainTimeout,  // tcpshim stops, or was reloaded, and could wait no longer
     Local,         // no memory or descriptor here
+    WorkerDied,    // no record tells of it: main counts those whom a dead worker had
 };
-inline constexpr size_t EndingCount = 11;
+inline constexpr size_t EndingCount = 12;
 
 // The word of the access log: "client_closed", "backend_closed"...
 std::string_view ending_word(Ending ending);

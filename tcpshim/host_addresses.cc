@@ -42,6 +42,12 @@ void HostAddresses::hurry() {
     ipv4_question_->hurry();
 }
 
+void HostAddresses::rest() {
+    if (!ipv6_question_) return;
+    ipv6_question_->rest();
+    ipv4_question_->rest();
+}
+
 void HostAddresses::stop_waiting(Waiter& waiter) {
     if (waiter.is_linked()) waiters_.remove(waiter);
 }

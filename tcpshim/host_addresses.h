@@ -49,6 +49,8 @@ class HostAddresses final : StandingQuestion::Owner {
 
     // Somebody wants an address and there is none: asks again, if that isn't too early.
     void hurry();
+    // Asks no more.
+    void rest();
 
     void wait(Waiter& waiter) { waiters_.push_back(waiter); }
     void stop_waiting(Waiter& waiter);

@@ -44,6 +44,12 @@ Result<Configuration, LoadFailure> load_file(const std::string& file) {
 // What a start would say of the directories that it needs, without taking anything.
 int check(const Configuration& configuration) {
     int code = Fine;
+    // Who checks as somebody else than root need not be the one who starts it.
+    const auto user = find_worker_user(configuration);
+    if (!user && (geteuid() == 0 || !is_known_user(configuration.daemon.user))) {
+        fmt::print(stderr, "{}\n", user.error());
+        code = SystemRefused;
+    }
     for (const SiteConfiguration& site : configuration.sites) {
         const UniqueFd directory =
             UniqueFd::adopt(open(site.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

@@ -16,7 +16,7 @@ bool PassiveHealth::note_failed(Clock::time_point began, Clock::time_point now) 
     return true;
 }
 
-bool PassiveHealth::note_answered() {
+bool PassiveHealth::note_connected() {
     const bool was_left_out = is_on_trial();
     failures_ = 0;
     pause_ = Clock::duration::zero();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // PassiveHealth: what clients' connections say about a backend. Failures in a row have it left out
-// for a while, twice as long each time that it fails again. Used by backend; knows neither sockets
-// nor timers.
+// for a while, twice as long each time that it fails again. Used by backend, which decides what is
+// a failure; knows neither sockets nor timers.
 //
 // When its pause is over it is on trial: one client in every first pause's time is sent to it,
-// until one is answered; so a backend that is still broken isn't given all clients at once.
+// until one is connected; so a backend that is still broken isn't given all clients at once.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -30,7 +30,7 @@ class PassiveHealth {
     // it was made for.
     bool note_failed(Clock::time_point began, Clock::time_point now);
     // Returns whether it had been left out.
-    bool note_answered();
+    bool note_connected();
     // A client is sent to it.
     void note_chosen(Clock::time_point now);
     // It needn't wait for the end of its pause: it is on trial.

@@ -35,17 +35,20 @@ class Receiver {
 
     Receiver(EventLoop& loop, SiteSocket socket, Owner& owner)
         : socket_(std::move(socket)), owner_(owner), readable_(loop, *this) {
-        readable_.start(socket_.fd);
+        go_on();
     }
 
     const SiteSocket& socket() const { return socket_; }
     bool waits_for_room() const { return !readable_.is_active() && !is_stopped_; }
-    void go_on() { readable_.start(socket_.fd); }
-    // For good; what is queued by now is taken first, if that is wanted.
+    // Before relays have their turn, so that new clients have theirs in the same round.
+    void go_on() { readable_.start(socket_.fd, 1); }
+    // For good; what is queued by now is taken first, if that is wanted, room or not: nobody comes
+    // after us who would take it.
     void stop(bool takes_what_is_queued);
 
   private:
     void on_readable() noexcept;
+    void tell_of_nobody();
     // Whether it is worth to ask for the next one.
     bool take_one();
 
@@ -54,6 +57,7 @@ class Receiver {
     // How many are taken at once: asking once too often costs two system calls.
     int burst_ = 1, full_bursts_ = 0;
     bool is_stopped_ = false;
+    Clock::time_point told_at_{};  // of a datagram that brought nobody
     ReadWatcher<&Receiver::on_readable> readable_;
 };
 

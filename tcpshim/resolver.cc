@@ -27,6 +27,11 @@ std::shared_ptr<HostAddresses> Resolver::host(std::string_view name) {
     return host;
 }
 
+void Resolver::rest() {
+    for (const auto& [name, known] : known_)
+        if (const auto host = known.lock()) host->rest();
+}
+
 std::shared_ptr<HostAddresses> Resolver::look_up(const std::string& name) {
     if (const auto address = SocketAddress::parse_host(name, 0))
         return std::make_shared<HostAddresses>(std::vector{*address});

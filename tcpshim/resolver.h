@@ -30,6 +30,9 @@ class Resolver {
     // The same object for the same host, as long as somebody has it; it must not outlive this.
     std::shared_ptr<HostAddresses> host(std::string_view name);
 
+    // All hosts keep the addresses that they have, and nobody is asked any more.
+    void rest();
+
     // For what isn't a host.
     DnsChannel& channel() { return *channel_; }
 

@@ -36,8 +36,13 @@ void StandingQuestion::start() {
     ask();
 }
 
+void StandingQuestion::rest() {
+    rests_ = true;
+    due_.stop();
+}
+
 void StandingQuestion::hurry() {
-    if (is_asking() || Clock::now() - asked_at_ < RetryMin) return;
+    if (rests_ || is_asking() || Clock::now() - asked_at_ < RetryMin) return;
     ask();
 }
 
@@ -58,12 +63,9 @@ Clock::duration StandingQuestion::retry_delay() {
 
 void StandingQuestion::on_dns_reply(DnsOutcome outcome, DnsRecords records,
                                     std::string_view failure) noexcept {
-    if (outcome == DnsOutcome::Found) {
-        retry_ = Clock::duration::zero();
-        due_.start(bounded_ttl(records.ttl_seconds));
-    } else {
-        due_.start(retry_delay());
-    }
+    if (outcome == DnsOutcome::Found) retry_ = Clock::duration::zero();
+    if (!rests_)
+        due_.start(outcome == DnsOutcome::Found ? bounded_ttl(records.ttl_seconds) : retry_delay());
     log_outcome(outcome, failure);
     last_outcome_ = outcome;
     has_had_outcome_ = true;

@@ -39,6 +39,8 @@ class StandingQuestion final : DnsChannel::Asker {
     // Somebody wants records and there are none: asks at once, unless it is asking or has asked
     // within the last RetryMin.
     void hurry();
+    // It goes on with what it has, and asks no more.
+    void rest();
 
     const DnsRecords& records() const { return records_; }
     bool is_asking() const { return question_.is_asked(); }
@@ -59,7 +61,7 @@ class StandingQuestion final : DnsChannel::Asker {
     Owner& owner_;
     DnsRecords records_;
     DnsOutcome last_outcome_ = DnsOutcome::Found;
-    bool has_had_outcome_ = false;
+    bool has_had_outcome_ = false, rests_ = false;
     Clock::time_point asked_at_{};
     Clock::duration retry_ = Clock::duration::zero();
     Jitter jitter_;

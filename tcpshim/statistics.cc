@@ -42,6 +42,14 @@ Result<std::unique_ptr<WorkerStatistics>> WorkerStatistics::create(
     return made;
 }
 
+void WorkerStatistics::clear_active() const {
+    for (SiteStatistics& site : sites_)
+        site.active.clear();
+    for (const auto& slots : slots_)
+        for (BackendStatistics& slot : slots)
+            slot.active.clear();
+}
+
 WorkerStatistics::~WorkerStatistics() {
     if (memory_ != nullptr) munmap(memory_, bytes_);
 }

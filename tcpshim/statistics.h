@@ -58,6 +58,8 @@ class SharedText {
 struct BackendStatistics {
     static constexpr size_t TextBytesMax = 256;
     static constexpr size_t CauseBytesMax = 62;
+    // As `state`: clients aren't sent there any more. The slot stays, for what it has counted.
+    static constexpr uint64_t Gone = 255;
 
     SharedText<TextBytesMax> text;  // "" if the slot is free
     SharedNumber connections;       // that it was connected for
@@ -65,7 +67,7 @@ struct BackendStatistics {
     SharedNumber chosen, answered, checks_good, checks_bad;
     std::array<SharedNumber, ConnectFailureCount> failed;
     SharedNumber bytes_to_backend, bytes_to_client;
-    SharedNumber state;     // a BackendState
+    SharedNumber state;     // a BackendState, or Gone
     SharedNumber since_ms;  // when it became so, since 1970
     SharedText<CauseBytesMax> cause;
 };
@@ -81,10 +83,10 @@ struct SiteStatistics {
 };
 
 // The block of one worker. It holds all slots that a configuration needs: for each backend that it
-// names one, and some more for the targets of services.
+// names one, and some more for all targets that services ever have while the worker lives.
 class WorkerStatistics {
   public:
-    static constexpr size_t SlotsForServices = 64;
+    static constexpr size_t SlotsForServices = 256;
 
     static Result<std::unique_ptr<WorkerStatistics>> create(const Configuration& configuration);
     ~WorkerStatistics();
@@ -94,6 +96,8 @@ class WorkerStatistics {
     SharedNumber& access_lines_lost() const { return *access_lines_lost_; }
     size_t site_count() const { return sites_.size(); }
     SiteStatistics& site(size_t index) const { return sites_[index]; }
+    // No connection is there any more.
+    void clear_active() const;
     std::span<BackendStatistics> backends_of(size_t site) const { return slots_[site]; }
 
   private:

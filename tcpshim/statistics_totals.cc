@@ -51,14 +51,18 @@ void StatisticsTotals::add(const Configuration& configuration, const WorkerStati
     for (size_t i = 0; i < worker.site_count(); i++) {
         SiteTotals& site = sites[configuration.sites[i].name];
         site.add_counters_of(worker.site(i));
-        if (which != Of::Ended) site.active += worker.site(i).active.read();
+        const uint64_t active = worker.site(i).active.read();
+        if (which == Of::Ended)
+            site.endings[static_cast<size_t>(Ending::WorkerDied)] += active;
+        else
+            site.active += active;
         for (const BackendStatistics& slot : worker.backends_of(i)) {
             const std::string text = slot.text.read();
             if (text.empty()) break;
             BackendTotals& backend = site.backends[text];
             backend.add_counters_of(slot);
             if (which != Of::Ended) backend.active += slot.active.read();
-            if (which != Of::Serving) continue;
+            if (which != Of::Serving || slot.state.read() == BackendStatistics::Gone) continue;
             backend.is_current = true;
             backend.state = state_of(slot.state.read());
             backend.since_ms = slot.since_ms.read();

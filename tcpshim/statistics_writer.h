@@ -2,7 +2,7 @@
 //
 // StatisticsWriter: counts what happens in a worker into its WorkerStatistics. Connections are
 // counted as they begin and end; what backends know of themselves is copied, at most ten times a
-// second and only when something has happened.
+// second and only when something has happened: an idle worker sleeps.
 #pragma once
 
 #include "base/daemon/event_loop.h"
@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -31,27 +32,38 @@ class StatisticsWriter {
     void count_end(const ConnectionRecord& record);
 
   private:
+    // A target of a service that has gone and come back is another backend with the same slot.
+    struct Slot {
+        BackendStatistics* memory = nullptr;
+        uint64_t copied = 0;  // in which turn
+    };
     struct Followed {
-        BackendStatistics* slot = nullptr;
+        Slot* slot = nullptr;       // nullptr: there is none left
         Backend::Counters counted;  // when it was copied last
-        BackendState state = BackendState::Up;
-        bool is_new = true;
+        std::optional<BackendState> state;
+        uint64_t copied = 0;  // in which turn
     };
 
     void on_before_wait() noexcept;
-    void copy() noexcept;
-    void on_later() noexcept {}  // what follows is another look before the wait
+    void on_due() noexcept { is_due_ = true; }  // what follows is the wait
+    void copy();
+    Followed& followed_of(size_t site, const Backend& backend);
+    bool copy_counters(Followed& followed, const Backend& backend);
     void copy_backend(size_t site, const Backend& backend, Clock::time_point now);
-    BackendStatistics* slot_of(size_t site, std::string_view text);
+    void copy_retired(size_t site, const Backend& backend);
+    void forget_gone();
+    Slot* slot_of(size_t site, std::string_view text);
 
     const Configuration& configuration_;
     WorkerStatistics& statistics_;
     const std::vector<std::unique_ptr<Site>>* sites_ = nullptr;
-    std::unordered_map<std::string_view, size_t> site_indices_;                  // by name
-    std::vector<std::map<std::string, BackendStatistics*, std::less<>>> slots_;  // of each site
-    std::unordered_map<uint64_t, Followed> followed_;  // by a backend's number
+    std::unordered_map<std::string_view, size_t> site_indices_;    // by name
+    std::vector<std::map<std::string, Slot, std::less<>>> slots_;  // of each site
+    std::unordered_map<uint64_t, Followed> followed_;              // by a backend's number
+    uint64_t turn_ = 0;
+    bool is_due_ = false;
     Clock::time_point copied_at_{};
-    TimerWatcher<&StatisticsWriter::on_later> later_;
+    TimerWatcher<&StatisticsWriter::on_due> later_, pause_over_;
     BeforeWaitWatcher<&StatisticsWriter::on_before_wait> before_wait_;
 };
 

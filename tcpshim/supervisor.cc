@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/supervisor.h"
 
-#include "base/daemon/end_text.h"
 #include "base/daemon/exit_code.h"
 #include "base/daemon/line_log.h"
 #include "base/daemon/log.h"
@@ -10,9 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -24,6 +21,8 @@ namespace {
 using State = WorkerProcess::State;
 
 constexpr auto TaskTimeMax = std::chrono::seconds(60);
+// For workers to end by themselves after drain_timeout.
+constexpr auto TimeAfterDrain = std::chrono::seconds(3);
 
 UniqueFd duplicate(BorrowedFd fd) {
     return UniqueFd::adopt(fcntl(fd.number(), F_DUPFD_CLOEXEC, 3));
@@ -44,6 +43,8 @@ Supervisor::Supervisor(Load load, std::vector<PassedSocket> passed)
       restart_(loop_, *this),
       task_late_(loop_, *this),
       watchdog_(loop_, *this),
+      ping_(loop_, *this),
+      drain_over_(loop_, *this),
       terminate_(loop_, *this, SIGTERM),
       interrupt_(loop_, *this, SIGINT),
       quit_(loop_, *this, SIGQUIT),
@@ -57,7 +58,6 @@ int Supervisor::run() {
     if (is_busy_) loop_.run();
     control_.close();
     if (current_ == nullptr) return exit_code_;
-    remove_metrics_socket(current_->configuration.daemon.metrics);
     uint64_t accepted = 0;
     for (const auto& [name, site] : ended_.sites)
         accepted += site.accepted;
@@ -101,14 +101,11 @@ void Supervisor::begin() {
 Problems Supervisor::prepare(Generation& next) {
     Problems problems;
     const DaemonConfiguration& daemon = next.configuration.daemon;
-    auto user = find_user({.name = daemon.user,
-                           .default_name = "proxyd",
-                           .processes = "the worker",
-                           .program = "tcpshim"});
+    auto user = find_worker_user(next.configuration);
     if (user)
         next.user = *std::move(user);
     else
-        problems.push_back(fmt::format("{}: {}", daemon.user_place, user.error()));
+        problems.push_back(user.error());
     next.sockets = OpenSiteSockets::open(
         next.configuration, current_ ? &current_->sockets : nullptr, passed_, problems);
     auto log = open_access_log(daemon);
@@ -130,15 +127,6 @@ Problems Supervisor::prepare(Generation& next) {
     for (std::string& problem : control_.open_next(daemon))
         problems.push_back(std::move(problem));
     return problems;
-}
-
-Result<void, std::string> Supervisor::start_worker(const std::shared_ptr<Generation>& generation) {
-    auto worker = WorkerProcess::start(loop_, *this, generation);
-    if (!worker)
-        return Unexpected{
-            fmt::format("cannot start a worker: {}", errno_text(worker.error().number))};
-    workers_.push_back(*std::move(worker));
-    return {};
 }
 
 void Supervisor::put_next_in_force() {
@@ -163,6 +151,7 @@ void Supervisor::put_next_in_force() {
             worker->drain(has_removed);
     }
     configured_at_ = std::chrono::system_clock::now();
+    watch_lives();
     const bool somebody_holds_on = std::ranges::any_of(workers_, [](const auto& worker) {
         return worker->state() == State::Draining && !worker->has_let_go();
     });
@@ -201,6 +190,7 @@ void Supervisor::finish(const Problems& problems) {
     if (current_ == nullptr) {
         for (const std::string& problem : problems)
             fmt::print(stderr, "{}\n", problem);
+        tell_manager(notify_failure(problems));
         return loop_.stop();
     }
     exit_code_ = Fine;
@@ -219,7 +209,8 @@ void Supervisor::finish(const Problems& problems) {
         reloads_++;
         log_notice("reloaded: {}", what);
     }
-    tell_manager(notify_ready(problems.empty() ? what : "the last reload failed; " + what));
+    tell_manager(
+        notify_ready(problems.empty() ? what : "the last reload failed; " + what, problems));
     for (const Done& done : std::exchange(done_, {}))
         if (done) done(problems);
     if (!std::exchange(wants_reload_, false)) return;
@@ -235,103 +226,6 @@ void Supervisor::on_task_late() noexcept {
         finish({});  // an old worker that hangs is not waited for
 }
 
-WorkerProcess* Supervisor::worker_of(const Channel& channel) const {
-    const auto found = std::ranges::find_if(
-        workers_, [&](const auto& worker) { return &worker->channel() == &channel; });
-    return found == workers_.end() ? nullptr : found->get();
-}
-
-// Or about to.
-WorkerProcess* Supervisor::serving() const {
-    const auto found = std::ranges::find_if(workers_, [&](const auto& worker) {
-        return &worker->generation() == current_.get() && worker->state() != State::Draining;
-    });
-    return found == workers_.end() ? nullptr : found->get();
-}
-
-void Supervisor::on_message(Channel& channel, const nlohmann::json& message, UniqueFd) {
-    WorkerProcess* const worker = worker_of(channel);
-    const auto is = message.find("is");
-    if (worker == nullptr || is == message.end() || !is->is_string()) return;
-    if (*is == "ready" && worker->state() == State::Starting) {
-        if (next_ != nullptr && &worker->generation() == next_.get())
-            put_next_in_force();
-        else if (&worker->generation() == current_.get())
-            worker->go();
-    } else if (*is == "failed") {
-        const auto why = message.find("why");
-        const std::string text =
-            why != message.end() && why->is_string() ? why->get<std::string>() : "?";
-        if (next_ != nullptr && &worker->generation() == next_.get())
-            give_up_next({text});
-        else
-            log_error("worker (process {}): {}", worker->pid(), text);
-    } else if (*is == "draining") {
-        worker->set_has_let_go();
-        const bool is_last = std::ranges::none_of(workers_, [](const auto& each) {
-            return each->state() == State::Draining && !each->has_let_go();
-        });
-        if (is_busy_ && next_ == nullptr && is_last) finish({});
-    }
-}
-
-// It has ended, or it has said what no worker says: then it is one no longer.
-void Supervisor::on_channel_end(Channel& channel) {
-    if (WorkerProcess* const worker = worker_of(channel); worker && !worker->has_let_go())
-        worker->kill();
-}
-
-void Supervisor::on_child() noexcept {
-    std::vector<std::pair<WorkerProcess*, int>> ended;
-    for (const auto& worker : workers_) {
-        int status;
-        if (waitpid(worker->pid(), &status, WNOHANG) == worker->pid())
-            ended.emplace_back(worker.get(), status);
-    }
-    // What they have said may start others: workers_ is another one after each step.
-    for (const auto& [worker, status] : ended)
-        worker->channel().receive_now();
-    for (const auto& [worker, status] : ended) {
-        const auto place =
-            std::ranges::find(workers_, worker, &std::unique_ptr<WorkerProcess>::get);
-        std::unique_ptr<WorkerProcess> owned = std::move(*place);
-        workers_.erase(place);
-        on_worker_end(std::move(owned), status);
-    }
-    if (workers_.empty() && is_leaving_) loop_.stop();
-}
-
-void Supervisor::on_worker_end(std::unique_ptr<WorkerProcess> worker, int status) {
-    ended_.add(worker->generation().configuration, worker->statistics(),
-               StatisticsTotals::Of::Ended);
-    const bool was_next = next_ != nullptr && &worker->generation() == next_.get();
-    const bool is_fine =
-        worker->state() == State::Draining &&
-        (WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
-    const std::string how = fmt::format("worker (process {}) {}", worker->pid(), end_text(status));
-    if (was_next) return give_up_next({how + " before it was ready"});
-    if (!is_fine) log_error("{}", how);
-    if (worker->state() == State::Draining) {
-        if (is_busy_ && next_ == nullptr && !worker->has_let_go()) finish({});
-        return;
-    }
-    if (&worker->generation() != current_.get() || is_leaving_) return;
-    restart_.start(backoff_.next(Clock::now() - worker->started_at()));
-}
-
-// What was queued for the one that has died waits in the sockets meanwhile.
-void Supervisor::replace_worker() noexcept {
-    if (is_leaving_ || serving() != nullptr) return;
-    // The one before has taken nothing from main: what it had was its own copy.
-    const auto started = start_worker(current_);
-    if (started) {
-        restarts_++;
-        return;
-    }
-    log_error("{}", started.error());
-    restart_.start(backoff_.next(Clock::duration::zero()));
-}
-
 void Supervisor::leave(std::string_view state) {
     is_leaving_ = true;
     exit_code_ = Fine;
@@ -339,7 +233,14 @@ void Supervisor::leave(std::string_view state) {
     log_notice("stopping");
     tell_manager(notify_stopping(state));
     restart_.stop();
-    if (current_ != nullptr) current_->sockets.remove_files(nullptr);
+    // There may be a successor before the last relay has gone: it gets all that only one can have.
+    control_.close();
+    if (current_ != nullptr) {
+        current_->sockets.remove_files(nullptr);
+        metrics_.reset();
+        remove_metrics_socket(current_->configuration.daemon.metrics);
+        current_->metrics_socket.close();
+    }
     for (const auto& worker : workers_)
         if (worker->state() != State::Draining) worker->drain(true);
     if (workers_.empty()) loop_.stop();
@@ -353,20 +254,17 @@ void Supervisor::on_stop() noexcept {
             worker->kill();
         return;
     }
-    for (const auto& worker : workers_)
+    Clock::duration drain_timeout = Clock::duration::zero();
+    for (const auto& worker : workers_) {
         worker->limit_drain();
+        drain_timeout = std::max<Clock::duration>(drain_timeout,
+                                                  worker->generation().configuration.drain_timeout);
+    }
+    drain_over_.start(drain_timeout + TimeAfterDrain);
 }
 
-// There may be a successor before the last one has gone: it gets all that only one can have.
 void Supervisor::on_quit() noexcept {
-    if (is_leaving_) return;
-    leave("relaying what is left, for as long as it takes");
-    control_.close();
-    if (current_ != nullptr) {
-        metrics_.reset();
-        remove_metrics_socket(current_->configuration.daemon.metrics);
-        current_->metrics_socket.close();
-    }
+    if (!is_leaving_) leave("relaying what is left, for as long as it takes");
 }
 
 void Supervisor::on_hangup() noexcept {

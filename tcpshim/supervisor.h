@@ -82,6 +82,9 @@ class Supervisor final : private Channel::Owner,
     WorkerProcess* serving() const;
     void on_worker_end(std::unique_ptr<WorkerProcess> worker, int status);
     void replace_worker() noexcept;
+    void watch_lives();
+    void on_ping() noexcept;
+    void on_drain_over() noexcept;
 
     const Load load_;
     const std::vector<PassedSocket> passed_;
@@ -103,6 +106,8 @@ class Supervisor final : private Channel::Owner,
     TimerWatcher<&Supervisor::replace_worker> restart_;
     TimerWatcher<&Supervisor::on_task_late> task_late_;
     TimerWatcher<&Supervisor::on_watchdog> watchdog_;
+    TimerWatcher<&Supervisor::on_ping> ping_;
+    TimerWatcher<&Supervisor::on_drain_over> drain_over_;
     SignalWatcher<&Supervisor::on_stop> terminate_, interrupt_;
     SignalWatcher<&Supervisor::on_quit> quit_;
     SignalWatcher<&Supervisor::on_hangup> hangup_;

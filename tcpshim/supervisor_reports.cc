@@ -35,11 +35,8 @@ ServiceStatus Supervisor::status() {
     status.reloads = reloads_;
     status.failed_reloads = failed_reloads_;
     for (const auto& worker : workers_) {
-        uint64_t active = 0;
-        for (size_t i = 0; i < worker->statistics().site_count(); i++)
-            active += worker->statistics().site(i).active.read();
         status.workers.push_back({worker->pid(), worker->state(), worker->generation().number,
-                                  Clock::now() - worker->started_at(), active});
+                                  Clock::now() - worker->started_at(), worker->connections()});
     }
     return status;
 }

@@ -9,10 +9,12 @@
 #include "base/relay/configuration.h"
 #include "tcpshim/connect_poll.h"
 #include "tcpshim/connection.h"
+#include "tcpshim/elsewhere.h"
 #include "tcpshim/receiver.h"
 #include "tcpshim/resolver.h"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace proxyd::shim {
@@ -30,9 +32,9 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
         ~Observer() = default;
     };
 
-    // Borrows all four. Backends' names are asked for, and backends checked, from now on.
+    // Borrows all of them. Backends' names are asked for, and backends checked, from now on.
     Worker(EventLoop& loop, const Configuration& configuration, Resolver& resolver,
-           Observer& observer);
+           const Elsewhere& elsewhere, Observer& observer);
     ~Worker();
 
     // Whether the kernel has given what it takes: two epoll sets.
@@ -55,22 +57,38 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     void on_connection_end(Connection& connection,
                            const ConnectionRecord& record) noexcept override;
     void on_drain_timeout() noexcept;
+    void look_for_room() noexcept;
+    void rest_if_settled() noexcept;
+    void on_before_wait() noexcept { closing_.close_all(); }
     void tell_if_drained();
+    void tell_of_limit(Clock::time_point& told_at, const std::string& text);
 
     EventLoop& loop_;
     const Configuration& configuration_;
     Observer& observer_;
+    Resolver& resolver_;
     const size_t connections_affordable_;
     RelayPoll poll_;
     ConnectPoll connecting_;
     PipePool pipes_;
     std::unique_ptr<uint8_t[]> buffer_;
+    LoopGuard loops_;
+    ClosingList closing_;
     ConnectionServices services_;
     std::vector<std::unique_ptr<Site>> sites_;
     std::vector<std::unique_ptr<Receiver>> receivers_;
     std::vector<std::unique_ptr<Connection>> connections_;  // each knows its index
     bool is_anybody_waiting_ = false, is_draining_ = false;
+    // When it was last said that a limit is reached: of all sites together, of each.
+    Clock::time_point told_full_at_{};
+    std::vector<Clock::time_point> told_site_full_at_;
+    // What workers before this one have: all of it, and of each site.
+    const SharedSum elsewhere_;
+    std::vector<SharedSum> site_elsewhere_;
     TimerWatcher<&Worker::on_drain_timeout> drain_timeout_;
+    TimerWatcher<&Worker::look_for_room> look_again_;
+    TimerWatcher<&Worker::rest_if_settled> rest_;
+    BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };
 
 }  // namespace proxyd::shim

@@ -14,8 +14,10 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,11 +51,26 @@ Result<void, std::string> drop_to(const User& user, const Configuration& configu
     return is_any_transparent ? drop_privileges(user, ForTransparent) : drop_privileges(user);
 }
 
+// Its clients would all be turned away, and nobody knew why; other sites' needn't be.
+void tell_if_not_transparent(const Configuration& configuration) {
+    const UniqueFd socket = UniqueFd::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const int on = 1;
+    if (setsockopt(socket.borrow().number(), IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) == 0)
+        return;
+    for (const SiteConfiguration& site : configuration.sites)
+        if (site.is_transparent)
+            log_error(
+                "{}: is 'transparent', for which tcpshim lacks the capability CAP_NET_RAW: "
+                "no client of the site can be connected",
+                site.place);
+}
+
 class WorkerMain final : public Channel::Owner, private Worker::Observer {
   public:
-    WorkerMain(Generation& generation, WorkerStatistics& statistics, UniqueFd channel,
-               UniqueFd access_log, std::vector<SiteSocket> sockets)
+    WorkerMain(Generation& generation, WorkerStatistics& statistics, const Elsewhere& elsewhere,
+               UniqueFd channel, UniqueFd access_log, std::vector<SiteSocket> sockets)
         : generation_(generation),
+          elsewhere_(elsewhere),
           configuration_(generation.configuration),
           sockets_(std::move(sockets)),
           access_log_(std::move(access_log), line_log_kind(configuration_.daemon.access_log)),
@@ -84,11 +101,13 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
         auto resolver = Resolver::create(loop_, configuration_.resolvers);
         if (!resolver) return Unexpected{resolver.error()};
         resolver_ = *std::move(resolver);
-        worker_.emplace(loop_, configuration_, *resolver_, static_cast<Worker::Observer&>(*this));
+        worker_.emplace(loop_, configuration_, *resolver_, elsewhere_,
+                        static_cast<Worker::Observer&>(*this));
         if (!worker_->is_open())
             return Unexpected{std::string("cannot get an epoll set: ") +
                               std::string(errno_text(errno))};
         statistics_.follow(worker_->sites());
+        tell_if_not_transparent(configuration_);
         std::vector<int> numbers;
         for (const SiteSocket& socket : sockets_)
             numbers.push_back(socket.fd.borrow().number());
@@ -103,6 +122,8 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
             drain(message.value("all", true));
         else if (what == "limit_drain")
             worker_->limit_drain();
+        else if (what == "ping")
+            channel_.send({{"is", "pong"}});
         else if (what == "access_log")
             access_log_.replace(std::move(descriptor));
         else if (what == "log_level")
@@ -156,6 +177,7 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
     void on_log_retry() noexcept {}  // what follows is another look at the log before the wait
 
     Generation& generation_;
+    const Elsewhere& elsewhere_;
     const Configuration& configuration_;
     std::vector<SiteSocket> sockets_;  // until "go"
     EventLoop loop_;
@@ -172,7 +194,8 @@ class WorkerMain final : public Channel::Owner, private Worker::Observer {
 
 }  // namespace
 
-void run_worker(Generation& generation, WorkerStatistics& statistics, UniqueFd channel) {
+void run_worker(Generation& generation, WorkerStatistics& statistics, const Elsewhere& elsewhere,
+                UniqueFd channel) {
     // What a terminal or a service manager sends to the group is for main.
     for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2})
         signal(number, SIG_IGN);
@@ -188,8 +211,8 @@ void run_worker(Generation& generation, WorkerStatistics& statistics, UniqueFd c
     {
         const UniqueFd null = UniqueFd::adopt(open("/dev/null", O_RDONLY | O_CLOEXEC));
         dup2(null.borrow().number(), STDIN_FILENO);
-        WorkerMain worker(generation, statistics, std::move(channel), std::move(access_log),
-                          std::move(sockets));
+        WorkerMain worker(generation, statistics, elsewhere, std::move(channel),
+                          std::move(access_log), std::move(sockets));
         worker.run();
     }
     _exit(0);

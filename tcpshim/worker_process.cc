@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/worker_process.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -8,15 +9,25 @@
 
 namespace proxyd::shim {
 
-Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(
-    EventLoop& loop, Channel::Owner& owner, std::shared_ptr<Generation> generation) {
+Result<User, std::string> find_worker_user(const Configuration& configuration) {
+    auto user = find_user({.name = configuration.daemon.user,
+                           .default_name = "proxyd",
+                           .processes = "the worker",
+                           .program = "tcpshim"});
+    if (user) return user;
+    return Unexpected{fmt::format("{}: {}", configuration.daemon.user_place, user.error())};
+}
+
+Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(EventLoop& loop, Channel::Owner& owner,
+                                                            std::shared_ptr<Generation> generation,
+                                                            const Elsewhere& elsewhere) {
     auto statistics = WorkerStatistics::create(generation->configuration);
     if (!statistics) return Unexpected{statistics.error()};
     auto ends = Channel::make_pair();
     if (!ends) return Unexpected{ends.error()};
     const pid_t pid = fork();
     if (pid < 0) return Unexpected{Errno::last()};
-    if (pid == 0) run_worker(*generation, **statistics, std::move(ends->second));
+    if (pid == 0) run_worker(*generation, **statistics, elsewhere, std::move(ends->second));
     return std::make_unique<WorkerProcess>(loop, owner, std::move(ends->first), pid,
                                            std::move(generation), *std::move(statistics));
 }
@@ -28,6 +39,13 @@ WorkerProcess::WorkerProcess(EventLoop& loop, Channel::Owner& owner, UniqueFd ch
       generation_(std::move(generation)),
       statistics_(std::move(statistics)),
       channel_(loop, std::move(channel), owner) {}
+
+uint64_t WorkerProcess::connections() const {
+    uint64_t active = 0;
+    for (size_t i = 0; i < statistics_->site_count(); i++)
+        active += statistics_->site(i).active.read();
+    return active;
+}
 
 std::string_view worker_state_word(WorkerProcess::State state) {
     switch (state) {

@@ -37,6 +37,15 @@ Result<void> notify_state(std::string_view state, std::string_view status) {
     return notify(fmt::format("{}\nSTATUS={}", state, one_line(status)));
 }
 
+// As many as a message has room for.
+std::string problem_lines(std::span<const std::string> problems) {
+    constexpr size_t CountMax = 20, BytesMax = 500;
+    std::string lines;
+    for (const std::string& problem : problems.first(std::min(problems.size(), CountMax)))
+        lines += "\nX_PROBLEM=" + one_line(std::string_view(problem).substr(0, BytesMax));
+    return lines;
+}
+
 uint64_t monotonic_microseconds() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -83,8 +92,12 @@ struct FreeNames {
 
 }  // namespace
 
-Result<void> notify_ready(std::string_view status) {
-    return notify_state("READY=1", status);
+Result<void> notify_ready(std::string_view status, std::span<const std::string> problems) {
+    return notify(fmt::format("READY=1\nSTATUS={}{}", one_line(status), problem_lines(problems)));
+}
+
+Result<void> notify_failure(std::span<const std::string> problems) {
+    return notify("STATUS=not started" + problem_lines(problems));
 }
 
 // The time is what Type=notify-reload (systemd 253) wants, to tell this reload from an older one.

@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,8 +25,11 @@ namespace proxyd {
 
 // Each of these is one message; an error is for the caller to log. `status` is a line for people
 // (`systemctl status` shows it); control bytes in it become blanks.
-Result<void> notify_ready(std::string_view status);      // started, or reloaded: also if in vain
-Result<void> notify_reloading(std::string_view status);  // notify_ready must follow
+// Started, or reloaded: also if in vain, and then because of `problems`, for a daemon that has
+// started this one (X_PROBLEM=, which a service manager ignores).
+Result<void> notify_ready(std::string_view status, std::span<const std::string> problems = {});
+Result<void> notify_failure(std::span<const std::string> problems);  // it doesn't start
+Result<void> notify_reloading(std::string_view status);              // notify_ready must follow
 Result<void> notify_stopping(std::string_view status);
 Result<void> notify_status(std::string_view status);
 

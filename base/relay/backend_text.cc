@@ -40,7 +40,7 @@ Parsed parse_service(BackendConfiguration backend, std::string_view name) {
     const auto parsed = DnsName::parse(name);
     // RFC 2782: _service._protocol.name
     if (!parsed || !name.starts_with('_') || name.find("._") == name.npos)
-        return Unexpected{std::string("is no service: want \"srv:_https._tcp.nas.lan\"")};
+        return Unexpected{std::string("is no service of the form _SERVICE._PROTOCOL.NAME")};
     backend.kind = BackendKind::Service;
     backend.host = parsed->view();
     return backend;
@@ -71,6 +71,8 @@ Parsed parse_backend(std::string_view text) {
         return parse_unix_stream(std::move(backend), text.substr(UnixStream.size()));
     if (text.starts_with(Service))
         return parse_service(std::move(backend), text.substr(Service.size()));
+    if (text.starts_with("tcp://"))
+        return Unexpected{std::string("begins with 'tcp://', which is for routes: without it")};
     if (text.starts_with('[')) return parse_bracketed(std::move(backend), text);
     const size_t colon = text.find(':');
     if (colon != text.npos && text.find(':', colon + 1) != text.npos)

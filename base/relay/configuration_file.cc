@@ -134,6 +134,7 @@ constexpr auto Keys = std::to_array<ConfigurationKey<Reading>>({
     {"access_log", read_daemon_key<read_access_log>},
     {"access_log_format", read_daemon_key<read_access_log_format>},
     {"user", read_daemon_key<read_user>},
+    {"worker_timeout", read_daemon_key<read_worker_timeout>},
     {"control", read_daemon_key<read_control>},
     {"log_level", read_daemon_key<read_log_level>},
     {"metrics", read_daemon_key<read_metrics>},
@@ -147,6 +148,7 @@ constexpr auto EmbeddedKeys = std::to_array<ConfigurationKey<Reading>>({
     {"resolvers", read_resolvers},
     {"access_log", read_daemon_key<read_access_log>},
     {"access_log_format", read_daemon_key<read_access_log_format>},
+    {"worker_timeout", read_daemon_key<read_worker_timeout>},
     {"control", read_daemon_key<read_control>},
     {"log_level", read_daemon_key<read_log_level>},
     {"metrics", read_daemon_key<read_metrics>},
@@ -202,6 +204,7 @@ void print_settings(const Configuration& configuration, OrderedJson& out) {
     out["drain_timeout"] = format_duration(configuration.drain_timeout);
     if (!configuration.resolvers.empty()) out["resolvers"] = configuration.resolvers;
     print_logs(configuration.daemon, out);
+    print_worker_timeout(configuration.daemon, out);
     print_control(configuration.daemon, out);
 }
 

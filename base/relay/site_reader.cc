@@ -133,10 +133,6 @@ void SiteReader::read_backend(const JsonValue& value, const std::string& path) {
 void SiteReader::read_backend_object(const JsonValue::Object& object, int line,
                                      const std::string& path) {
     const auto address = std::ranges::find(object, "address", &JsonMember::key);
-    if (address == object.end()) {
-        reader_.add_error(line, path + ".address", "is missing, {} is needed", BackendForms);
-        return;
-    }
     BackendConfiguration settings;
     for (const JsonMember& member : object) {
         const std::string key_path = below(path, member.key);
@@ -149,6 +145,10 @@ void SiteReader::read_backend_object(const JsonValue::Object& object, int line,
             reader_.read_count(member.value, key_path, 0, CountMax, settings.connections_max);
         else if (member.key != "address")
             reader_.add_unknown_key(member, key_path, "a backend", BackendKeys);
+    }
+    if (address == object.end()) {
+        reader_.add_error(line, path + ".address", "is missing, {} is needed", BackendForms);
+        return;
     }
     const size_t before = site_.backends.size();
     if (address->value.as<JsonValue::Object>() != nullptr)

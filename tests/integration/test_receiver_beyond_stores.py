@@ -10,6 +10,7 @@ import struct
 import subprocess
 
 from support.clients import Client
+from support.mariadb import copy_of_empty_database, server_command
 from support.processes import DeadlineSeconds
 from support.receiver_suite import Receiver, Source, StandardExercises, start_server, with_servers
 from support.workspace import Port
@@ -108,26 +109,10 @@ class Mariadb(Store):
     load_until = "answer"
 
     def command(self):
-        certificate, key = self.certificate()
         user = self.give_to("nobody")
-        subprocess.run(["cp", "-a", self.empty_database(user), self.own / "data"], check=True)
-        options = {"datadir": self.own / "data", "port": Port, "bind-address": "0.0.0.0", "ssl-cert": certificate,
-                   "ssl-key": key, "socket": self.own / "local.sock", "pid-file": self.own / "pid",
-                   "max-connections": 10000, "max-connect-errors": 100000, "innodb-flush-method": "nosync",
-                   "init-file": self.write("init.sql", "create user if not exists somebody@'%';\n")}
-        return [*user, "/usr/sbin/mariadbd", "--no-defaults", "--skip-name-resolve",
-                *(f"--{key}={value}" for key, value in options.items())]
-
-    def empty_database(self, user):
-        """Made once, for all instances."""
-        template = self.workspace.path / "empty-database"
-        if not template.exists():
-            template.mkdir()
-            if user:
-                shutil.chown(template, "nobody")
-            subprocess.run([*user, "mariadb-install-db", "--no-defaults", f"--datadir={template}", "--skip-test-db",
-                            "--auth-root-authentication-method=normal"], check=True, capture_output=True)
-        return template
+        copy_of_empty_database(self.workspace, self.own / "data", user)
+        return server_command(user, self.own, self.certificate(), "0.0.0.0", Port,
+                              **{"max-connections": 10000, "max-connect-errors": 100000})
 
     def load(self, **options):
         # The greeting begins with the low byte of its own length.

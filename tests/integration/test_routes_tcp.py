@@ -84,6 +84,32 @@ def test_a_backend_without_a_port_is_asked_for_the_one_that_the_client_came_to(w
     assert plain.read_to_end().endswith(b"first\n")
 
 
+def test_a_listener_leads_to_a_tcp_server_by_itself(workspace, server):
+    second = TcpNginx(workspace, "second", Port, PlainPort)
+
+    def listen(backend):
+        return [{"address": f"{workspace.address}:{PlainPort}", "site": backend}]
+
+    def configuration(backend):
+        return {**configuration_with(workspace, {}), "listen": listen(backend)}
+
+    def answer():
+        client = workspace.connect(b"GET / HTTP/1.0\r\n\r\n", port=PlainPort)
+        body = client.read_to_end().partition(b"\r\n\r\n")[2]
+        client.close()
+        return body
+
+    proxyd = workspace.start_proxyd(**configuration(f"tcp://{server.where(PlainPort)}"))
+    assert answer() == b"first\n"
+    line = proxyd.access_line()
+    assert (line["protocol"], line["reason"], line["site"]) == (
+        "-", "listener_site", str(workspace.path / f"tcp/{workspace.address}:{PlainPort}/{PlainPort}.sock"))
+    proxyd.configuration.update(configuration({"tcp": second.where(PlainPort), "check": "connect"}))
+    proxyd.write_configuration()
+    assert proxyctl(workspace, "reload").returncode == 0
+    wait_until(lambda: answer() == b"second\n", "the new server")
+
+
 def test_lists_hold_for_routes_to_tcp_servers(workspace, server):
     start(workspace, {Name: {"tcp": [server.where(PlainPort)], "deny": ["127.0.0.0/8"]}})
     refused = workspace.connect(f"GET / HTTP/1.1\r\nHost: {Name}\r\n\r\n".encode(), port=PlainPort)
@@ -101,7 +127,7 @@ def test_status_and_sites_tell_of_tcpshim(workspace, server):
     start(workspace, {Name: f"tcp://{server.where()}"})
     wait_until(lambda: tcpshim_of(workspace)["pid"], "tcpshim")
     assert tcpshim_of(workspace) == {"pid": tcpshim_of(workspace)["pid"], "restarts": 0,
-                                     "control": str(workspace.path / "tcpshim.sock")}
+                                     "control": str(workspace.path / "tcpshim.sock"), "problems": []}
     assert f"tcpshim        process {tcpshim_of(workspace)['pid']}" in proxyctl(workspace, "status").stdout
     get(workspace, Name)
     asked = subprocess.run([program("proxyctl"), "--control", workspace.path / "tcpshim.sock", "backends"],
@@ -230,11 +256,28 @@ def test_tcpshim_finishes_when_proxyd_has_died(workspace, server):
                open(f"/proc/{pid}/stat").read().split()[2] == "Z", "the end of tcpshim")
 
 
+def test_a_tcpshim_that_has_lost_proxyd_is_not_in_the_way_of_the_next_one(workspace, server):
+    proxyd = start(workspace, {Name: f"tcp://{server.where()}"}, metrics=f"unix:{workspace.path}/metrics.sock")
+    with tls_client(workspace, Name) as kept:
+        request = f"GET / HTTP/1.1\r\nHost: {Name}\r\n\r\n".encode()
+        kept.sendall(request)
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+        proxyd.process.kill()
+        proxyd.wait_for_exit()
+        workspace.start_proxyd(**proxyd.configuration)
+        assert get(workspace, Name) == b"first\n"
+        kept.sendall(request)
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 def test_a_directory_that_cannot_be_made_is_named(workspace):
     configuration = configuration_with(workspace, {Name: "tcp://127.0.0.1:1"})
     configuration["tcpshim"]["directory"] = str(workspace.path / "not" / "there")
     path = workspace.write_configuration(json.dumps(configuration))
     result = subprocess.run([program("proxyd"), "--config", path], capture_output=True, text=True,
                             timeout=DeadlineSeconds)
-    assert (result.returncode, result.stderr) == (
-        1, f"{path}: tcpshim.directory: {workspace.path}/not/there: No such file or directory\n")
+    problem = f"{path}: tcpshim.directory: {workspace.path}/not: No such file or directory"
+    assert (result.returncode, result.stderr) == (1, problem + "\n")
+    checked = subprocess.run([program("proxyd"), "--config", path, "--check-config"], capture_output=True, text=True,
+                             timeout=DeadlineSeconds)
+    assert problem + " (a warning)\n" in checked.stderr

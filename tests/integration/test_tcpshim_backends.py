@@ -2,6 +2,7 @@
 """How tcpshim gets its clients to a backend: names whose records change, name servers that don't answer,
 addresses in black holes, checks by real servers."""
 
+import subprocess
 import sys
 import threading
 
@@ -161,6 +162,22 @@ def test_ipv6_wins_where_ipv4_is_a_black_hole(workspace, network):
     workspace.close_at_end(network.call(lambda: Server("2001:db8:1::1", 8443)))
     reach = reach_in(network, workspace, {"nas.lan": ["192.0.2.1", "2001:db8:1::1"]}, "nas.lan:8443")
     assert reach.client() == ("nas.lan:8443", "[2001:db8:1::1]:8443", 1)
+
+
+def test_of_many_silent_addresses_a_client_holds_a_few_at_once(workspace, network):
+    workspace.close_at_end(network.call(lambda: Server("198.51.100.1", 8443)))
+    silent = [f"192.0.2.{number}" for number in range(1, 13)]
+    reach = reach_in(network, workspace, {"nas.lan": [*silent, "198.51.100.1"]}, "--connect-timeout", 20_000, "nas.lan:8443")
+    open_at_once = []
+
+    def is_connected():
+        listing = subprocess.run([*network.prefix, "ss", "-Htn", "state", "syn-sent"], capture_output=True, text=True)
+        open_at_once.append(len(listing.stdout.splitlines()))
+        return any("198.51.100.1:8443" in line for line in reach.child.lines)
+
+    reach.say("192.0.2.99")
+    wait_until(is_connected, "the last address")
+    assert 6 <= max(open_at_once) <= 8  # ss does not look at one moment
 
 
 def test_a_backend_in_a_black_hole_is_passed_over_and_then_left_out(workspace, network):

@@ -62,7 +62,8 @@ def test_status_and_backends(workspace):
     assert (site["to_backend"], site["to_client"], site["endings"]) == (10, 20, {"backend_closed": 1})
     first = wait_until(lambda: next((each for each in relay.objects("backends") if each["answered"]), None),
                        "an answer's count")
-    assert (first["backend"], first["state"], first["connections"], first["to_client"]) == (relay.names[0], "up", 1, 20)
+    assert (first["backend"], first["state"], first["connections"], first["answered"], first["to_client"]) == (
+        relay.names[0], "up", 1, 1, 20)
     assert [each["backend"] for each in relay.objects("backends", relay.names[1])] == [relay.names[1]]
 
     shown = relay.proxyctl("status").stdout

@@ -15,7 +15,7 @@ from support.protocol_servers import send_mail
 from support.processes import DeadlineSeconds
 from support.relay_ends import random_bytes
 from support.servers import certificate_of_servers
-from support.tcp_backends import Haproxy, Postgresql, Smtpd, Sshd, TcpRoutes, WebSocketServer
+from support.tcp_backends import Haproxy, Mariadb, Postgresql, Redis, Smtpd, Sshd, TcpRoutes, WebSocketServer
 from support.tcp_servers import TcpNginx
 from support.workspace import Port, own_loopback_address
 
@@ -132,6 +132,40 @@ def test_a_database_by_tls(workspace):
     assert (encryption, total) == ("t|TLSv1.3", "20000100000")
     assert numbers == [str(number) for number in range(200_000, 0, -1)]
     assert routes.edge_line()["protocol"] == "other"
+    assert routes.line()["backend"] == server.where
+
+
+def test_databases_at_listeners_of_their_own(workspace):
+    """Without a name or a protocol to go by: each has a port."""
+    mariadb, redis = Mariadb(workspace), Redis(workspace)
+    routes = TcpRoutes(workspace, {}, listen=[
+        {"address": f"{workspace.address}:3306", "site": f"tcp://{mariadb.where}"},
+        {"address": f"{workspace.address}:6379", "site": {"tcp": [redis.where], "balance": "least_connections"}}])
+    large = random_bytes(2 * MiB, 1).hex()
+    text = mariadb.query(workspace.address, 3306, f"""
+        show status like 'ssl_version'; select md5('{large}');
+        create database things; use things; create table numbers as select seq from seq_1_to_200000;
+        select sum(seq) from numbers; select seq from numbers order by seq desc;""")
+    encryption, digest, total, *numbers = text.splitlines()
+    assert (encryption, digest, total) == (
+        "Ssl_version\tTLSv1.3", hashlib.md5(large.encode()).hexdigest(), "20000100000")
+    assert numbers == [str(number) for number in range(200_000, 0, -1)]
+
+    commands = "".join(f"SET key{number} {number}\r\n" for number in range(100_000)).encode()
+    assert redis.run(workspace.address, 6379, "--pipe", given=commands).endswith(b"errors: 0, replies: 100000\n")
+    data = random_bytes(8 * MiB, 2)
+    redis.run(workspace.address, 6379, "-x", "SET", "large", given=data)
+    assert redis.run(workspace.address, 6379, "GET", "large").removesuffix(b"\n") == data
+    assert redis.run(workspace.address, 6379, "DBSIZE") == b"100001\n"
+    assert routes.line(site=f"{workspace.address}:3306")["backend"] == mariadb.where
+    assert routes.line(site=f"{workspace.address}:6379")["backend"] == redis.where
+    assert {routes.edge_line(index)["reason"] for index in range(5)} == {"listener_site"}
+
+
+def test_ssh_at_a_listener_of_its_own(workspace):
+    server = Sshd(workspace)
+    routes = TcpRoutes(workspace, {}, listen=[{"address": f"{workspace.address}:{Port}", "site": f"tcp://{server.where}"}])
+    assert server.run(workspace.address, "echo hello; exit 0") == b"hello\n"
     assert routes.line()["backend"] == server.where
 
 

@@ -8,7 +8,7 @@ import signal
 import socket
 
 from support.configured_relay import ConfiguredRelay, run_tcpshim
-from support.processes import Child, DeadlineSeconds, children_of, program
+from support.processes import children_of, program
 from support.relay_ends import Tcpshim
 from support.workspace import Port, wait_until
 
@@ -55,6 +55,11 @@ def test_check_and_print_of_a_configuration(tmp_path):
         1, f"{file}:1: sites./nowhere/nas: cannot open /nowhere/nas: No such file or directory\n")
     started = run_tcpshim("--config", file)
     assert (started.returncode, started.stderr.splitlines()[-1]) == (1, missing.stderr.strip())
+
+    file.write_text(json.dumps({"sites": {str(tmp_path): "nas.lan:443"}, "user": "nobody-there", "control": "none"}))
+    for arguments in (["--check-config"], []):
+        result = run_tcpshim("--config", file, *arguments)
+        assert (result.returncode, result.stderr) == (1, f"{file}:1: user: there is no user 'nobody-there'\n")
 
 
 def test_a_site_that_somebody_receives_at_is_left_alone(workspace):
@@ -109,27 +114,6 @@ def test_a_reload_leads_new_clients_elsewhere_and_leaves_relays_alone(workspace)
     client.close()
     backend.close()
     wait_until(lambda: len(children_of(relay.shim.pid)) == 1, "the end of the old worker")
-
-
-def test_reloads_in_a_row_while_workers_end(workspace):
-    """strace(1) makes main slow to reap, as a busy machine does: what workers say then comes with their end."""
-    relay = ConfiguredRelay(workspace)
-    main = relay.shim
-    tracer = Child(["strace", "-p", str(main.pid), "-e", "trace=wait4", "-e", "inject=wait4:delay_enter=30000"])
-    workspace.children.append(tracer)
-    tracer.wait_for_line("attached")
-    reloads_before = 0
-    for _ in range(30):
-        main.signal(signal.SIGHUP)
-        reloads = wait_until(lambda: len([line for line in main.lines if " notice reloaded: " in line]) - reloads_before
-                             or main.process.poll() is not None, "a reload")
-        assert main.process.poll() is None
-        reloads_before += reloads
-        for _ in range(3):
-            main.signal(signal.SIGHUP)
-    tracer.signal(signal.SIGINT)
-    tracer.process.wait(DeadlineSeconds)
-    relay.relay_once()
 
 
 def test_a_wrong_configuration_changes_nothing(workspace):

@@ -20,6 +20,7 @@ from support.tcp_servers import TcpNginx
 from support.workspace import Port, free_port, own_loopback_address, wait_until
 
 PlainPort = 8080
+PortOfTold, PlainPortOfTold = 8444, 8081
 Name = "nginx.example.org"
 Request = f"GET / HTTP/1.1\r\nHost: {Name}\r\nConnection: close\r\n\r\n".encode()
 InternalErrorAlert = bytes([21, 3, 3, 0, 2, 2, 80])
@@ -69,9 +70,23 @@ def test_a_client_gets_through_to_another_server(workspace, cause):
     assert get(workspace) == b"good\n"
     line = routes.line()
     assert (line["backend"], line["attempts"], line["cause"]) == (good.where(PlainPort), "2", "-")
-    routes.proxyd.wait_for_line(f" warning .*backend {bad} has failed.* last: {cause}; ")
+    if cause == "refused":
+        routes.proxyd.wait_for_line(f" warning .*backend {bad} has failed.* last: {cause}; ")
     assert get(workspace) == b"good\n"
-    assert routes.line(1)["attempts"] == "1"  # it is left out now
+    # It is left out for refusing, but not for closing: that may be the client's own fault.
+    assert routes.line(1)["attempts"] == {"refused": "1", "closed_early": "2"}[cause]
+
+
+def test_clients_to_whom_nobody_answers_have_no_server_left_out(workspace):
+    servers = [TcpNginx(workspace, name, Port, PlainPort, more="location /close { return 444; }") for name in ("one", "two")]
+    routes = TcpRoutes(workspace, {Name: {"tcp": [server.where(PlainPort) for server in servers],
+                                          "failures_max": 1, "failure_pause": "1m"}})
+    for number in range(3):
+        client = workspace.connect(f"GET /close HTTP/1.1\r\nHost: {Name}\r\n\r\n".encode())
+        assert client.read_to_end().startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+        client.close()
+        assert (routes.line(number)["attempts"], routes.line(number)["cause"]) == ("2", "closed_early")
+    assert {get(workspace), get(workspace)} == {b"one\n", b"two\n"}
 
 
 @pytest.mark.parametrize("cause", ["refused", "closed_early"])
@@ -208,7 +223,11 @@ def test_a_server_sees_its_client_as_if_there_were_nothing_between(workspace):
                         f"ip route add default via {gateway4}; ip -6 route add default via {gateway6}"], check=True)
     server4 = TcpNginx(workspace, "ipv4", Port, PlainPort, address="198.51.100.80", prefix=far[1].prefix)
     server6 = TcpNginx(workspace, "ipv6", Port, PlainPort, address="[2001:db8:2::80]", prefix=far[1].prefix)
+    told = TcpNginx(workspace, "told4", PortOfTold, PlainPortOfTold, address="198.51.100.80",
+                    listen_options="proxy_protocol", prefix=far[1].prefix)
     routes = TcpRoutes(workspace, {"4.example.org": {"tcp": server4.where(PlainPort), "transparent": True},
+                                   "told.example.org": {"tcp": told.where(PlainPortOfTold), "transparent": True,
+                                                        "proxy_protocol": 2},
                                    "6.example.org": {"tcp": server6.where(PlainPort), "transparent": True}},
                        listen=[f"192.0.2.1:{Port}", f"[2001:db8:1::1]:{Port}"], prefix=edge.prefix, user="nobody")
     for server, source, address in ((server4, "192.0.2.7", "192.0.2.1"), (server6, "2001:db8:1::7", "2001:db8:1::1")):
@@ -217,3 +236,9 @@ def test_a_server_sees_its_client_as_if_there_were_nothing_between(workspace):
         assert body(client) == f"{server.name}\n".encode()
         server.seen(rf"{re.escape(source)}:{client.address[1]} by=.* GET / HTTP/1.0 200")
         assert routes.line(client=client.address_text)["backend"] == server.where(PlainPort)
+    # Both together: where the connection comes from is what the header says.
+    client = far[0].call(lambda: workspace.connect(b"GET / HTTP/1.0\r\nHost: told.example.org\r\n\r\n",
+                                                   address="192.0.2.1", source="192.0.2.7"))
+    assert body(client) == b"told4\n"
+    whence = re.escape(client.address_text)
+    told.seen(rf"{whence} by={whence} .* GET / HTTP/1.0 200")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Real servers that know nothing of proxyd, each at an address of its own, and a proxyd with routes to them.
 
-nginx is in tcp_servers.py; these are sshd, PostgreSQL, aiosmtpd, HAProxy and a WebSocket server.
+nginx is in tcp_servers.py; these are sshd, PostgreSQL, MariaDB, Redis, aiosmtpd, HAProxy and a WebSocket server.
 """
 
 import getpass
@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from support.control import own_user
+from support.mariadb import copy_of_empty_database, server_command
 from support.protocol_servers import make_key
 from support.servers import certificate_of_servers
 from support.workspace import Port, own_loopback_address, wait_until
@@ -87,12 +88,7 @@ class Postgresql:
         os.chmod(workspace.path, 0o711)
         own = workspace.site("postgresql-own")
         user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-        own_key = own / "key.pem"
-        shutil.copy(key, own_key)
-        own_key.chmod(0o600)
-        if user:
-            for path in (own, own_key):
-                shutil.chown(path, "postgres")
+        own_key = copy_of_key(key, own, "postgres" if user else None)
         subprocess.run([*user, f"{PostgresqlPrograms}/initdb", "-D", own / "data", "-U", "somebody", "-A", "trust",
                         "--no-sync", "--no-instructions", "-E", "UTF8", "--locale", "C"], check=True, capture_output=True)
         (own / "data/pg_hba.conf").write_text("hostssl all all all trust\n")
@@ -112,6 +108,40 @@ class Postgresql:
              f"host=nginx.example.org hostaddr={address} port={Port} user=somebody dbname=postgres "
              f"sslmode=verify-full sslrootcert={self.certificate}"],
             capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+class Mariadb:
+    """Speaks first; TLS begins inside its protocol."""
+
+    def __init__(self, workspace, port=3306):
+        self._authority, key = certificate_of_servers(workspace)
+        os.chmod(workspace.path, 0o711)
+        own = workspace.site("mariadb-own")
+        user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+        certificate = self._authority, copy_of_key(key, own, "nobody" if user else None)
+        copy_of_empty_database(workspace, own / "data", user)
+        address = own_loopback_address()
+        self.where = f"{address}:{port}"
+        workspace.start(*server_command(user, own, certificate, address, port)).wait_for_line("ready for connections")
+
+    def query(self, address, port, text):
+        """What the client says to that, by TLS."""
+        return subprocess.run(["mariadb", "--no-defaults", "-N", "-B", "-u", "somebody", "--protocol=tcp", "-h", address,
+                               "-P", str(port), f"--ssl-ca={self._authority}", "--max-allowed-packet=16M"], input=text,
+                              capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+class Redis:
+    def __init__(self, workspace, port=6379):
+        address = own_loopback_address()
+        self.where = f"{address}:{port}"
+        workspace.start("/usr/bin/redis-server", "--port", port, "--bind", address, "--save", "", "--dir",
+                        workspace.site("redis-own")).wait_for_line("Ready to accept connections")
+
+    @staticmethod
+    def run(address, port, *command, given=b""):
+        return subprocess.run(["redis-cli", "-h", address, "-p", str(port), *command], input=given, capture_output=True,
+                              timeout=60, check=True).stdout
 
 
 class Smtpd:
@@ -154,6 +184,17 @@ class WebSocketServer:
         """For a nginx before it."""
         return (f"location /socket {{ proxy_pass http://{self.where}; proxy_http_version 1.1; "
                 "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }")
+
+
+def copy_of_key(key, directory, user):
+    """In a directory that is the user's then, too."""
+    copy = directory / "key.pem"
+    shutil.copy(key, copy)
+    copy.chmod(0o600)
+    if user:
+        for path in (directory, copy):
+            shutil.chown(path, user)
+    return copy
 
 
 def is_listening(where):

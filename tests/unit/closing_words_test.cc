@@ -28,6 +28,7 @@ TEST_CASE("closing_words: HTTP clients get a whole response that says why", "[cl
     CHECK(status_of(ConnectFailure::Full) == "503");
     CHECK(status_of(ConnectFailure::NoneUp) == "503");
     CHECK(status_of(ConnectFailure::Local) == "503");
+    CHECK(status_of(ConnectFailure::Loop) == "508");
 }
 
 TEST_CASE("closing_words: others are only closed", "[closing_words]") {

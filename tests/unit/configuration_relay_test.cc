@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/relay/backend_text.h"
 #include "proxyd/configuration.h"
 #include "proxyd/relay_plan.h"
 #include "tests/unit/catch.h"
@@ -119,4 +120,88 @@ TEST_CASE("tcpshim gets a site for each route to TCP servers", "[configuration_r
     CHECK(told["sites"]["/run/proxyd/tcp/a.b"]["ports"] == nlohmann::json({80, 443}));
     CHECK(shim::parse_configuration(plan.text, "t.json").has_value());
     CHECK(relay_plan_of(parsed(R"("/s")")).is_empty());
+}
+
+TEST_CASE("a listener may lead to TCP servers by itself", "[configuration_relay]") {
+    const auto configuration = parse_configuration(
+        R"({"listen": [":443", {"address": ":22", "site": "tcp://10.0.0.7:22"},
+                       {"address": "192.0.2.1:25", "allow": ["192.0.2.0/24"],
+                        "site": {"tcp": ["a.b:25", "c.d"], "proxy_protocol": 2}}],
+            "routes": {"a.b": "/s"},
+            "tcpshim": {"directory": "/srv/tcp", "defaults": {"connect_timeout": "3s"}}})",
+        "p.json");
+    REQUIRE(configuration);
+    const ListenerConfiguration& ssh = configuration->listeners[1];
+    const ListenerConfiguration& mail = configuration->listeners[2];
+    REQUIRE((ssh.relay != nullptr && mail.relay != nullptr));
+    CHECK(configuration->listeners[0].relay == nullptr);
+    CHECK(ssh.site == "/srv/tcp/:22");
+    CHECK(mail.site == "/srv/tcp/192.0.2.1:25");
+    CHECK(ssh.relay->connect_timeout == std::chrono::seconds(3));
+    CHECK(mail.relay->backends.size() == 2);
+    CHECK(mail.relay->proxy_protocol == shim::ProxyProtocolVersion::V2);
+    CHECK(mail.proxy_protocol.is_off());
+    const nlohmann::json told = plan_of(*configuration);
+    CHECK(told["sites"].size() == 2);
+    CHECK(told["sites"]["/srv/tcp/:22"]["ports"] == nlohmann::json({22}));
+    CHECK(told["sites"]["/srv/tcp/192.0.2.1:25"]["ports"] == nlohmann::json({25}));
+
+    const std::string text = print_configuration(*configuration);
+    const auto again = parse_configuration(text, "p.json");
+    REQUIRE(again);
+    CHECK(print_configuration(*again) == text);
+    CHECK(relay_plan_of(*again) == relay_plan_of(*configuration));
+}
+
+TEST_CASE("a listener that leads to TCP servers says where it is wrong", "[configuration_relay]") {
+    const auto error_of = [](std::string_view site, std::string_view address = ":22") {
+        const auto configuration =
+            parse_configuration(fmt::format(R"({{"listen": [{{"address": "{}",)"
+                                            "\n"
+                                            R"("site": {}}}]}})",
+                                            address, site),
+                                "p.json");
+        return configuration ? "none" : fmt::format("{}", fmt::join(configuration.error(), "\n"));
+    };
+    CHECK(error_of(R"("tcp://a.b")") == "none");
+    CHECK(error_of(R"("a.b:22")") ==
+          "p.json:2: listen[0].site: 'a.b:22' is no absolute path, the absolute path of a "
+          "directory, or \"tcp://HOST:PORT\" for a TCP server, is allowed");
+    CHECK(error_of("1") ==
+          "p.json:2: listen[0].site: is a number, the absolute path of a directory, "
+          "\"tcp://HOST:PORT\", or an object with 'tcp' is allowed");
+    CHECK(error_of(R"({"tcp": "a.b", "ports": 22})") ==
+          "p.json:2: listen[0].site.ports: is not for a listener: clients come to its own port");
+    CHECK(error_of(R"({"tcp": "a.b", "allow": []})")
+              .starts_with("p.json:2: listen[0].site.allow: is not a key of a listener's TCP "
+                           "servers, "));
+    CHECK(error_of(R"({"balance": "round_robin"})")
+              .starts_with("p.json:2: listen[0].site.tcp: is missing, "));
+    CHECK(error_of(R"("tcp://a.b:22")", "127.0.0.1:0") ==
+          "p.json:1: listen[0].site: is relayed, and its site socket is called like the port: the "
+          "address needs one other than 0");
+}
+
+TEST_CASE("where no listener leads to it, a route to TCP servers needs none",
+          "[configuration_relay]") {
+    const auto configuration = parse_configuration(
+        R"({"listen": [{"address": ":25", "site": "/s"}], "routes": {"a.b": "tcp://c.d"}})",
+        "p.json");
+    REQUIRE(configuration);
+    CHECK(relay_plan_of(*configuration).is_empty());
+}
+
+TEST_CASE("what looks like a TCP server without its prefix is told so", "[configuration_relay]") {
+    for (const std::string_view text : {"nas.lan:443", "https://nas", "TCP://nas:443"})
+        CHECK(errors_of(fmt::format("\"{}\"", text)) ==
+              fmt::format("p.json:2: routes.a.b: '{}' is no absolute path, the absolute path of a "
+                          "directory, or \"tcp://HOST:PORT\" for a TCP server, is allowed",
+                          text));
+    CHECK(errors_of(R"({"tcp": "tcp://nas:443"})")
+              .starts_with("p.json:2: routes.a.b.tcp: 'tcp://nas:443' begins with 'tcp://', which "
+                           "is for routes: without it, "));
+    CHECK(errors_of(R"({"tcp": ["a", {"adress": "b"}]})") ==
+          fmt::format("p.json:2: routes.a.b.tcp[1].adress: is not a key of a backend, did you mean "
+                      "'address'?\np.json:2: routes.a.b.tcp[1].address: is missing, {} is needed",
+                      shim::BackendForms));
 }

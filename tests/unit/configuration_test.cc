@@ -115,7 +115,7 @@ TEST_CASE("configuration: values of a wrong type or out of bounds", "[configurat
           "p.json:2: hello_timeout: is a number, a duration from \"1ms\" to \"1h\" such as "
           "\"250ms\", \"10s\" or \"2m\" is allowed");
     CHECK(error_of(R"("wait_for_site": "10 s")") ==
-          "p.json:2: wait_for_site: is '10 s', a duration from \"0ms\" to \"1h\" such as "
+          "p.json:2: wait_for_site: is '10 s', a duration from \"0s\" to \"1h\" such as "
           "\"250ms\", \"10s\" or \"2m\" is allowed");
     CHECK(error_of(R"("wait_for_site": "61m")").starts_with("p.json:2: wait_for_site: is '61m'"));
     CHECK(error_of(R"("sites": "sites")") ==

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <sys/un.h>
 
+#include <array>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -58,6 +59,16 @@ UniqueFd unix_listener(const std::string& path, int backlog) {
     return fd;
 }
 
+// What the next connection begins with.
+std::string said_to(const UniqueFd& listener) {
+    const UniqueFd accepted =
+        UniqueFd::adopt(accept4(listener.borrow().number(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::array<char, 100> buffer;
+    const ssize_t size = recv(accepted.borrow().number(), buffer.data(), buffer.size(), 0);
+    REQUIRE(size >= 0);
+    return {buffer.data(), static_cast<size_t>(size)};
+}
+
 struct Site {
     explicit Site(std::vector<BackendConfiguration> backends, Balance balance = Balance::RoundRobin)
         : resolver(*Resolver::create(loop, {}, "/nonexistent")) {
@@ -80,12 +91,13 @@ struct Site {
 };
 
 struct Client final : Connector::Owner {
-    explicit Client(Site& its_site, std::string_view source = "192.0.2.1", uint16_t edge_port = 443)
+    explicit Client(Site& its_site, std::string_view source = "192.0.2.1", uint16_t edge_port = 443,
+                    Opening* opening = nullptr)
         : site(its_site) {
         description.source = *SocketAddress::parse_host(source, 50'000);
         description.edge_port = edge_port;
         connector.emplace(site.loop, site.group(), description,
-                          static_cast<Connector::Owner&>(*this));
+                          static_cast<Connector::Owner&>(*this), nullptr, opening);
     }
 
     // Which backend it has, or the word for why none.
@@ -156,6 +168,32 @@ TEST_CASE("connector: goes on with the next backend when one refuses", "[connect
     CHECK(site.backend(0).connections() == 0);
 }
 
+TEST_CASE("connector: what is said first goes with the connecting, to the backend that is reached",
+          "[connector]") {
+    const UniqueFd one = test::tcp_listener(), two = test::tcp_listener();
+    Site site(
+        {tcp_backend(port_of_nobody()), tcp_backend(port_of(one)), tcp_backend(port_of(two))});
+    constexpr std::array<uint8_t, 5> Hello = {'h', 'e', 'l', 'l', 'o'};
+    Opening opening{Hello};
+    Client client(site, "192.0.2.1", 443, &opening);
+    CHECK(client.start() == site.configuration.backends[1].text);
+    CHECK(opening.sent == 5);
+    CHECK(said_to(one) == "hello");
+    opening.sent = 0;
+    CHECK(client.next(ConnectFailure::ClosedEarly) == site.configuration.backends[2].text);
+    CHECK(opening.sent == 5);
+    CHECK(said_to(two) == "hello");
+}
+
+TEST_CASE("connector: nothing is sent where there is nothing to say", "[connector]") {
+    const UniqueFd listener = test::tcp_listener();
+    Site site({tcp_backend(port_of(listener))});
+    Opening opening;
+    Client client(site, "192.0.2.1", 443, &opening);
+    CHECK(client.start() == site.configuration.backends[0].text);
+    CHECK(opening.sent == 0);
+}
+
 TEST_CASE("connector: tells the cause when no backend is left", "[connector]") {
     const auto before = test::open_fds();
     {
@@ -176,12 +214,36 @@ TEST_CASE("connector: gives another backend for one that closes early, and none 
     CHECK(client.next(ConnectFailure::ClosedEarly) == site.configuration.backends[1].text);
     CHECK(client.connector->attempts() == 2);
     CHECK(client.next(ConnectFailure::ClosedEarly) == "closed_early");
-    CHECK(site.backend(0).health().failures() == 1);
-    CHECK(site.backend(1).health().failures() == 1);
     CHECK(site.backend(1).connections() == 0);
 }
 
-TEST_CASE("connector: leaves out a backend that failed so often, until a client was answered",
+TEST_CASE("connector: a client whose bytes nobody answers has no backend left out", "[connector]") {
+    const UniqueFd one = test::tcp_listener(), two = test::tcp_listener();
+    Site site({tcp_backend(port_of(one)), tcp_backend(port_of(two))});
+    site.configuration.failures_max = 1;
+    Client client(site);
+    CHECK(client.start() == site.configuration.backends[0].text);
+    CHECK(client.next(ConnectFailure::ClosedEarly) == site.configuration.backends[1].text);
+    CHECK(client.next(ConnectFailure::ClosedEarly) == "closed_early");
+    for (const auto& backend : site.group().backends()) {
+        CHECK(backend->state(Clock::now()) == BackendState::Up);
+        CHECK(backend->counters().failed[static_cast<size_t>(ConnectFailure::ClosedEarly)] == 1);
+    }
+}
+
+TEST_CASE("connector: a client from an address that can't be answered has no backend left out",
+          "[connector]") {
+    Site site({tcp_backend(1)});
+    site.configuration.failures_max = 1;
+    site.configuration.is_transparent = true;
+    site.backend(0).note_failed(ConnectFailure::TimedOut, Clock::now());
+    site.backend(0).note_failed(ConnectFailure::Unreachable, Clock::now());
+    CHECK(site.backend(0).state(Clock::now()) == BackendState::Up);
+    site.backend(0).note_failed(ConnectFailure::Refused, Clock::now());
+    CHECK(site.backend(0).state(Clock::now()) == BackendState::Paused);
+}
+
+TEST_CASE("connector: leaves out a backend that failed so often, until a client was connected",
           "[connector]") {
     const UniqueFd listener = test::tcp_listener();
     Site site({tcp_backend(port_of_nobody()), tcp_backend(port_of(listener))});
@@ -193,7 +255,7 @@ TEST_CASE("connector: leaves out a backend that failed so often, until a client 
     CHECK(site.backend(0).state(site.backend(0).health().pause_until()) == BackendState::OnTrial);
     CHECK(second.start() == site.configuration.backends[1].text);
     CHECK(second.connector->attempts() == 1);
-    site.backend(0).note_answered();
+    site.backend(0).note_connected();
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Up);
 }
 
@@ -205,6 +267,7 @@ TEST_CASE("connector: a backend that is left out is better than none", "[connect
     site.backend(0).note_failed(ConnectFailure::Refused, Clock::now());
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Paused);
     CHECK(client.start() == site.configuration.backends[0].text);
+    CHECK(site.backend(0).state(Clock::now()) == BackendState::Up);
 }
 
 TEST_CASE("connector: what this machine lacks is not the backend's fault", "[connector]") {
@@ -317,7 +380,7 @@ TEST_CASE("connector: a source stays with its backend, and goes elsewhere when t
     const size_t index = its_backend == site.configuration.backends[0].text ? 0 : 1;
     site.backend(index).note_failed(ConnectFailure::Refused, Clock::now());
     CHECK(third.start() == site.configuration.backends[1 - index].text);
-    site.backend(index).note_answered();
+    site.backend(index).note_connected();
     CHECK(fourth.start() == its_backend);
 }
 
@@ -333,7 +396,7 @@ TEST_CASE("connector: none is up when checks say so, whatever clients say", "[co
     Client client(site);
     CHECK(client.start() == "none_up");
     CHECK(client.connector->attempts() == 0);
-    site.backend(0).note_answered();
+    site.backend(0).note_connected();
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Down);
     CHECK(site.backend(0).last_check() == "connection refused");
 }
@@ -346,7 +409,7 @@ TEST_CASE("connector: good checks end a pause, and leave the backend on trial", 
     site.configuration.failure_pause_max = 1h;
     site.configuration.check.kind = CheckKind::Connect;
     site.configuration.check.interval = 1ms;
-    site.backend(0).note_failed(ConnectFailure::ClosedEarly, Clock::now());
+    site.backend(0).note_failed(ConnectFailure::Refused, Clock::now());
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Paused);
     CHECK(test::run_until(
         site.loop, [&] { return site.backend(0).state(Clock::now()) == BackendState::OnTrial; }));
@@ -356,5 +419,5 @@ TEST_CASE("connector: its words are those of the access log", "[connector]") {
     std::string words;
     for (size_t i = 0; i < ConnectFailureCount; i++)
         words += fmt::format("{} ", connect_failure_word(static_cast<ConnectFailure>(i)));
-    CHECK(words == "refused unreachable timed_out not_resolved closed_early full none_up local ");
+    CHECK(words == "refused unreachable timed_out not_resolved closed_early full none_up local loop ");
 }

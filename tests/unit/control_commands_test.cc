@@ -26,6 +26,10 @@ TEST_CASE("control_commands: requests that are right", "[control_commands]") {
 }
 
 TEST_CASE("control_commands: requests that are wrong", "[control_commands]") {
+    CHECK(problem(R"({"do":"backends"})") ==
+          "'backends' is a command of tcpshim: proxyctl --control SOCKET backends; for routes to "
+          "TCP servers SOCKET is /run/proxyd/tcpshim.sock unless the configuration says otherwise "
+          "('proxyctl status' shows it)");
     CHECK(problem("{}") == "\"do\" is missing, the name of a command is needed");
     CHECK(problem(R"({"do":1})") == "\"do\" is missing, the name of a command is needed");
     CHECK(problem(R"({"do":"statsu"})") == "'statsu' is not a command, did you mean 'status'?");

@@ -35,10 +35,10 @@ TEST_CASE("passive health: failures in a row leave a backend out", "[passive_hea
     CHECK_FALSE(backend.is_paused(Start + 1'201ms));
 }
 
-TEST_CASE("passive health: an answer between failures ends the row", "[passive_health]") {
+TEST_CASE("passive health: a connection between failures ends the row", "[passive_health]") {
     PassiveHealth backend = health();
     fail(backend, Start, 2);
-    CHECK_FALSE(backend.note_answered());
+    CHECK_FALSE(backend.note_connected());
     fail(backend, Start, 2);
     CHECK_FALSE(backend.is_paused(Start));
 }
@@ -67,7 +67,7 @@ TEST_CASE("passive health: attempts that were under way make the pause no longer
     CHECK(backend.note_failed(Start + 500ms, Start + 500ms));
 }
 
-TEST_CASE("passive health: one client in each pause's time tries it, until one is answered",
+TEST_CASE("passive health: one client in each pause's time tries it, until one is connected",
           "[passive_health]") {
     PassiveHealth backend = health();
     fail(backend, Start, 3);
@@ -76,7 +76,7 @@ TEST_CASE("passive health: one client in each pause's time tries it, until one i
     backend.note_chosen(now);
     CHECK(backend.is_paused(now + 999ms));
     CHECK_FALSE(backend.is_paused(now + 1s));
-    CHECK(backend.note_answered());
+    CHECK(backend.note_connected());
     CHECK_FALSE(backend.is_paused(now));
     CHECK_FALSE(backend.is_on_trial());
     backend.note_chosen(now);

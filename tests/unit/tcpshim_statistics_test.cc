@@ -65,6 +65,7 @@ TEST_CASE(
     const SiteTotals& site = totals.sites["a"];
     CHECK(site.accepted == 6);
     CHECK(site.active == 1);
+    CHECK(site.endings[static_cast<size_t>(Ending::WorkerDied)] == 1);
     CHECK(site.timings[0].counts[1] == 2);
     const BackendTotals& backend = site.backends.at("a:1");
     CHECK(backend.connections == 4);

@@ -82,8 +82,9 @@ void ConfigurationReader::read_count(const JsonValue& value, std::string_view pa
 void ConfigurationReader::read_duration(const JsonValue& value, std::string_view path,
                                         std::chrono::milliseconds least,
                                         std::chrono::milliseconds& out) {
-    const std::string allowed = fmt::format(
-        "a duration from \"{}ms\" to \"1h\" such as \"250ms\", \"10s\" or \"2m\"", least.count());
+    const std::string allowed =
+        fmt::format("a duration from \"{}\" to \"1h\" such as \"250ms\", \"10s\" or \"2m\"",
+                    format_duration(least));
     const auto* text = string_of(value, path, allowed);
     if (text == nullptr) return;
     const auto duration = parse_duration(*text);

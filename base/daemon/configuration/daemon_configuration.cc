@@ -12,6 +12,9 @@
 namespace proxyd {
 namespace {
 
+// A busy machine takes its time.
+constexpr auto WorkerTimeoutMin = std::chrono::milliseconds(1000);
+
 bool is_loopback(const SocketAddress& address) {
     if (address.family() == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&address.ipv6());
     return (ntohl(address.ipv4().s_addr) >> 24) == 127;
@@ -118,6 +121,18 @@ void read_user(ConfigurationReader& reader, const JsonMember& member,
     configuration.user_place = reader.place(member.value.line, "user");
 }
 
+void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
+                         DaemonConfiguration& configuration) {
+    std::chrono::milliseconds timeout = configuration.worker_timeout;
+    reader.read_duration(member, std::chrono::milliseconds(0), timeout);
+    if (timeout.count() > 0 && timeout < WorkerTimeoutMin)
+        reader.add_error(member.value.line, "worker_timeout",
+                         "is '{}', \"0s\" (never) or a duration from \"{}\" to \"1h\" is allowed",
+                         format_duration(timeout), format_duration(WorkerTimeoutMin));
+    else
+        configuration.worker_timeout = timeout;
+}
+
 void print_logs(const DaemonConfiguration& configuration, nlohmann::ordered_json& out) {
     out["access_log"] = configuration.access_log;
     out["access_log_format"] =
@@ -130,8 +145,12 @@ void print_user(const DaemonConfiguration& configuration, nlohmann::ordered_json
     if (!configuration.user.empty()) out["user"] = configuration.user;
 }
 
+void print_worker_timeout(const DaemonConfiguration& configuration, nlohmann::ordered_json& out) {
+    out["worker_timeout"] = format_duration(configuration.worker_timeout);
+}
+
 void print_control(const DaemonConfiguration& configuration, nlohmann::ordered_json& out) {
-    out["control"] = configuration.control;
+    if (!configuration.control.empty()) out["control"] = configuration.control;
 }
 
 }  // namespace proxyd

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // DaemonConfiguration: the keys that the configuration of each daemon has, with one meaning: logs,
-// metrics, control socket and user; they are described in docs/CONFIGURATION.md. Used as a part of
-// the daemon's own configuration. It opens nothing.
+// metrics, control socket, user and hung workers; they are described in docs/CONFIGURATION.md. Used
+// as a part of the daemon's own configuration. It opens nothing.
 #pragma once
 
 #include "base/daemon/configuration/configuration_reader.h"
@@ -10,6 +10,7 @@
 #include "base/daemon/log.h"
 #include "base/posix/socket_address.h"
 
+#include <chrono>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -37,6 +38,8 @@ struct DaemonConfiguration {
     std::string control_place;  // "file:line: control"; "": not given
     std::string user;           // "" for the default
     std::string user_place;     // "file:line: user"
+    // A worker that hasn't answered main for so long is killed and replaced; 0: never.
+    std::chrono::milliseconds worker_timeout{30'000};
 };
 
 // With the places of what may be missing in `file` and is used nevertheless.
@@ -55,6 +58,9 @@ void read_control(ConfigurationReader& reader, const JsonMember& member,
 void read_user(ConfigurationReader& reader, const JsonMember& member,
                DaemonConfiguration& configuration);
 
+void read_worker_timeout(ConfigurationReader& reader, const JsonMember& member,
+                         DaemonConfiguration& configuration);
+
 // For the table of a configuration that has a DaemonConfiguration as its member `daemon`:
 // {"user", read_daemon_key<read_user>}.
 template <auto Read, typename Configuration>
@@ -66,6 +72,7 @@ void read_daemon_key(ConfigurationReader& reader, const JsonMember& member,
 // As JSON that is read back to the same values.
 void print_logs(const DaemonConfiguration& configuration, nlohmann::ordered_json& out);
 void print_user(const DaemonConfiguration& configuration, nlohmann::ordered_json& out);
+void print_worker_timeout(const DaemonConfiguration& configuration, nlohmann::ordered_json& out);
 void print_control(const DaemonConfiguration& configuration, nlohmann::ordered_json& out);
 
 }  // namespace proxyd

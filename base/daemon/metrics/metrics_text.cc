@@ -57,11 +57,8 @@ void MetricsText::add_label_list(std::initializer_list<Label> labels) {
     for (const Label& label : labels) {
         write("{}{}=\"", separator, label.name);
         for (const char c : label.value) {
-            if (c == '\\' || c == '"') out_ += '\\';
-            if (c == '\n')
-                out_ += "\\n";
-            else
-                out_ += c;
+            if (c == '\\' || c == '"' || c == '\n') out_ += '\\';
+            out_ += c == '\n' ? 'n' : c;
         }
         out_ += '"';
         separator = ",";
