@@ -44,6 +44,11 @@ size_t affordable_connections() {
     return limit > 2 * DescriptorsKept ? (limit - DescriptorsKept) / 4 * 3 / 2 : 8;
 }
 
+// Beyond one for each client, which has room anyway.
+size_t attempts_that_are_many() {
+    return std::max<size_t>(descriptor_limit() / 16, 1);
+}
+
 }  // namespace
 
 Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& resolver,
@@ -54,7 +59,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& re
       resolver_(resolver),
       connections_affordable_(affordable_connections()),
       poll_(loop),
-      connecting_(loop),
+      connecting_(loop, attempts_that_are_many()),
       pipes_(affordable_pipes(), PipesIdleMax, PipeBytes),
       buffer_(std::make_unique<uint8_t[]>(BufferBytes)),
       services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, loops_, closing_, *this},
