@@ -9,7 +9,6 @@
 #include "proxyd/proxy_header.h"
 #include "proxyd/session_table.h"
 
-#include <fmt/format.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -23,6 +22,12 @@ namespace {
 // A refused client gets this long until it has read the answer.
 constexpr auto DrainTime = std::chrono::seconds(2);
 constexpr auto LookAgainTime = std::chrono::milliseconds(100);
+
+// Eight digits.
+void write_hexadecimal(uint32_t number, char* out) {
+    for (int shift = 28; shift >= 0; shift -= 4)
+        *out++ = "0123456789abcdef"[number >> shift & 0xf];
+}
 
 int64_t microseconds(Clock::duration duration) {
     return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
@@ -65,7 +70,9 @@ Session::Session(SessionServices& services, uint64_t key, uint32_t number, Uniqu
       accepted_at_(Clock::now()),
       deadline_(services.loop, *this),
       look_again_(services.loop, *this) {
-    fmt::format_to(id_.data(), "{:08x}-{:08x}", services.run_number, number);
+    write_hexadecimal(services.run_number, id_.data());
+    id_[8] = '-';
+    write_hexadecimal(number, id_.data() + 9);
     services_.statistics.enter(state_);
 }
 

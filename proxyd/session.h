@@ -13,6 +13,7 @@
 // The usual session passes through all of it in begin(), without ever being watched.
 #pragma once
 
+#include "base/daemon/closing_list.h"
 #include "base/daemon/event_loop.h"
 #include "base/daemon/intrusive_list.h"
 #include "base/handoff/wire_header.h"
@@ -20,7 +21,6 @@
 #include "base/posix/unique_fd.h"
 #include "proxyd/access_log.h"
 #include "proxyd/client_socket.h"
-#include "proxyd/closing_list.h"
 #include "proxyd/configuration.h"
 #include "proxyd/hello.h"
 #include "proxyd/refusal.h"

@@ -28,25 +28,28 @@ std::vector<SocketAddress> racing_order(std::span<const SocketAddress> ipv6,
 
 AddressRace::AddressRace(EventLoop& loop, ConnectPoll& poll, HostAddresses& host, uint16_t port,
                          const SocketAddress& preferred, const SocketAddress* bind_source,
-                         Owner& owner)
+                         Opening* opening, Owner& owner)
     : poll_(poll),
       host_(host),
       port_(port),
       preferred_(preferred),
       bind_source_(bind_source),
+      opening_(opening),
       owner_(owner),
       resolution_delay_(loop, *this),
       attempt_delay_(loop, *this) {}
 
-void AddressRace::start() {
+bool AddressRace::start() {
     host_.hurry();
-    try_next();
+    return try_next();
 }
 
 void AddressRace::on_addresses() noexcept {
     // The next attempt is due at its time, or is waited for right now.
-    if (!attempt_delay_.is_active()) return try_next();
-    host_.wait(*this);
+    if (attempt_delay_.is_active())
+        host_.wait(*this);
+    else
+        try_next();
 }
 
 void AddressRace::on_resolution_delay() noexcept {
@@ -91,7 +94,7 @@ void AddressRace::make_room() {
     note_failure(ConnectFailure::TimedOut);
 }
 
-void AddressRace::try_next() {
+bool AddressRace::try_next() {
     attempt_delay_.stop();
     host_.stop_waiting(*this);
     if (may_begin()) {
@@ -105,8 +108,11 @@ void AddressRace::try_next() {
             attempts_.push_back(std::make_unique<ConnectAttempt>(
                 poll_, static_cast<ConnectAttempt::Owner&>(*this)));
             ConnectAttempt& attempt = *attempts_.back();
-            const ConnectAttempt::State state = attempt.start(address, bind_source_);
-            if (state == ConnectAttempt::State::Connected) return win(attempt);
+            const ConnectAttempt::State state = attempt.start(address, bind_source_, opening_);
+            if (state == ConnectAttempt::State::Connected) {
+                win(attempt);
+                return false;
+            }
             if (state == ConnectAttempt::State::Connecting) {
                 attempt_delay_.start(AttemptDelay);
                 break;
@@ -116,10 +122,11 @@ void AddressRace::try_next() {
     }
     const bool is_waiting = is_waiting_for_addresses();
     if (is_waiting) host_.wait(*this);
-    if (is_waiting || is_trying()) return;
+    if (is_waiting || is_trying()) return true;
     // A host that has no address of the client's family can't be reached from it.
     if (!has_failed_ && !host_.empty()) failure_ = ConnectFailure::Unreachable;
     owner_.on_race_lost(failure_);
+    return false;
 }
 
 // Not for what is asked again because its time is over: it hardly differs, and a name server that
@@ -139,11 +146,17 @@ void AddressRace::on_attempt_done(ConnectAttempt& attempt) noexcept {
     try_next();
 }
 
-void AddressRace::win(ConnectAttempt& attempt) {
-    const SocketAddress address = attempt.address();
+bool AddressRace::would_be_first(const SocketAddress& address) const {
+    const bool was_first = attempts_.size() == 1 && bind_source_ == nullptr;
+    if (was_first && !preferred_.has_address()) return true;
     const std::vector<SocketAddress> plain =
         racing_order(host_.ipv6(), host_.ipv4(), SocketAddress());
-    const bool was_expected = !plain.empty() && with_port(plain.front(), port_) == address;
+    return !plain.empty() && with_port(plain.front(), port_) == address;
+}
+
+void AddressRace::win(ConnectAttempt& attempt) {
+    const SocketAddress address = attempt.address();
+    const bool was_expected = would_be_first(address);
     UniqueFd socket = attempt.take_socket();
     attempts_.clear();
     attempt_delay_.stop();

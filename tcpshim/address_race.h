@@ -44,15 +44,18 @@ class AddressRace final : ConnectAttempt::Owner, HostAddresses::Waiter {
     // At once: of many silent addresses each then has long enough for a second SYN (RFC 6298).
     static constexpr size_t AttemptsMax = 6;
 
-    // `preferred`: has port 0, or is no address; `bind_source` as in ConnectAttempt: only addresses
-    // of its family are tried.
+    // `preferred`: has port 0, or is no address; `bind_source` and `opening` as in ConnectAttempt:
+    // only addresses of its family are tried, and only the winner sends.
     AddressRace(EventLoop& loop, ConnectPoll& poll, HostAddresses& host, uint16_t port,
-                const SocketAddress& preferred, const SocketAddress* bind_source, Owner& owner);
+                const SocketAddress& preferred, const SocketAddress* bind_source, Opening* opening,
+                Owner& owner);
     ~AddressRace() { host_.stop_waiting(*this); }
     AddressRace(const AddressRace&) = delete;
     AddressRace& operator=(const AddressRace&) = delete;
 
-    void start();  // on_race_won and on_race_lost may come from within
+    // on_race_won and on_race_lost may come from within: then it is false, and the race may be
+    // gone.
+    bool start();
 
     bool has_tried() const { return !tried_.empty(); }
 
@@ -62,12 +65,14 @@ class AddressRace final : ConnectAttempt::Owner, HostAddresses::Waiter {
     void on_resolution_delay() noexcept;
     void on_attempt_delay() noexcept;
     bool may_begin();
-    void try_next();
+    bool try_next();  // as start()
     void note_failure(ConnectFailure failure);
     void make_room();
     bool is_trying() const;
     bool is_waiting_for_addresses() const;
     std::vector<SocketAddress> order() const;
+    // Without `preferred`.
+    bool would_be_first(const SocketAddress& address) const;
     void win(ConnectAttempt& attempt);
 
     ConnectPoll& poll_;
@@ -75,6 +80,7 @@ class AddressRace final : ConnectAttempt::Owner, HostAddresses::Waiter {
     const uint16_t port_;
     const SocketAddress preferred_;
     const SocketAddress* const bind_source_;
+    Opening* const opening_;
     Owner& owner_;
     bool is_delay_over_ = false;
     bool has_failed_ = false;

@@ -33,33 +33,42 @@ BackendConnect::BackendConnect(EventLoop& loop, ConnectPoll& poll, const Target&
       timeout_(loop, *this),
       backlog_delay_(loop, *this) {}
 
-void BackendConnect::start() {
+bool BackendConnect::start() {
+    if (target_.address.is_unix() ? !try_unix() : !race()) return false;
     timeout_.start(target_.timeout);
-    if (target_.address.is_unix()) return try_unix();
+    return true;
+}
+
+bool BackendConnect::race() {
     const uint16_t port =
         target_.address.port() != 0 ? target_.address.port() : target_.port_of_client;
     race_.emplace(loop_, poll_, target_.address.host(), port, target_.address.preferred(),
-                  target_.bind_source, static_cast<AddressRace::Owner&>(*this));
-    race_->start();
+                  target_.bind_source, target_.opening, static_cast<AddressRace::Owner&>(*this));
+    return race_->start();
 }
 
-void BackendConnect::try_unix() {
+bool BackendConnect::try_unix() {
     unix_attempt_.emplace(poll_, static_cast<ConnectAttempt::Owner&>(*this));
-    if (unix_attempt_->start_unix(target_.address.unix_path()) != ConnectAttempt::State::Connecting)
-        finish_unix(*unix_attempt_);
+    return unix_attempt_->start_unix(target_.address.unix_path()) ==
+               ConnectAttempt::State::Connecting ||
+           !finish_unix(*unix_attempt_);
 }
 
 void BackendConnect::on_attempt_done(ConnectAttempt& attempt) noexcept {
     finish_unix(attempt);
 }
 
-void BackendConnect::finish_unix(ConnectAttempt& attempt) {
-    if (attempt.state() == ConnectAttempt::State::Failed && attempt.error() == Errno{EAGAIN})
-        return backlog_delay_.start(BacklogDelay);
+bool BackendConnect::finish_unix(ConnectAttempt& attempt) {
+    if (attempt.state() == ConnectAttempt::State::Failed && attempt.error() == Errno{EAGAIN}) {
+        backlog_delay_.start(BacklogDelay);
+        return false;
+    }
     timeout_.stop();
     if (attempt.state() == ConnectAttempt::State::Connected)
-        return owner_.on_backend_connected(attempt.take_socket(), SocketAddress());
-    owner_.on_backend_failed(connect_failure_of(attempt.error()));
+        owner_.on_backend_connected(attempt.take_socket(), SocketAddress());
+    else
+        owner_.on_backend_failed(connect_failure_of(attempt.error()));
+    return true;
 }
 
 void BackendConnect::on_backlog_delay() noexcept {

@@ -59,6 +59,7 @@ class BackendConnect final : AddressRace::Owner, ConnectAttempt::Owner {
         BackendAddress& address;  // outlives the try
         uint16_t port_of_client = 0;
         const SocketAddress* bind_source = nullptr;
+        Opening* opening = nullptr;  // may be sent while it connects
         Clock::duration timeout{};
     };
 
@@ -66,18 +67,21 @@ class BackendConnect final : AddressRace::Owner, ConnectAttempt::Owner {
     BackendConnect(const BackendConnect&) = delete;
     BackendConnect& operator=(const BackendConnect&) = delete;
 
-    void start();  // the owner may be called from within
+    // The owner may be called from within: then it is false, and the try may be gone.
+    bool start();
 
   private:
     // A Unix socket whose backlog is full is tried again so often; connect(2) only says EAGAIN.
     static constexpr Clock::duration BacklogDelay = std::chrono::milliseconds(10);
 
-    void try_unix();
+    bool race();  // both as start()
+    bool try_unix();
     void on_race_won(UniqueFd socket, const SocketAddress& address,
                      bool was_expected) noexcept override;
     void on_race_lost(ConnectFailure failure) noexcept override;
     void on_attempt_done(ConnectAttempt& attempt) noexcept override;
-    void finish_unix(ConnectAttempt& attempt);
+    // Whether the owner was told, and all may be gone.
+    bool finish_unix(ConnectAttempt& attempt);
     void on_timeout() noexcept;
     void on_backlog_delay() noexcept;
 

@@ -4,6 +4,7 @@
 // once) and backend_connect (Unix sockets). It has no timeout of its own.
 #pragma once
 
+#include "base/posix/byte_reader.h"
 #include "base/posix/socket_address.h"
 #include "base/posix/unique_fd.h"
 #include "tcpshim/connect_failure.h"
@@ -12,6 +13,12 @@
 #include <string>
 
 namespace proxyd::shim {
+
+// What is said first over a connection, and how much of it has been sent while it was made.
+struct Opening {
+    Bytes bytes;
+    size_t sent = 0;
+};
 
 class ConnectAttempt final : ConnectPoll::Handler {
   public:
@@ -34,17 +41,21 @@ class ConnectAttempt final : ConnectPoll::Handler {
     // Returns the state; the owner isn't called for what is over at once.
     // `bind_source`: the address to come from, which needn't be one of this machine
     // (IP_TRANSPARENT); of the same family; nullptr: the kernel chooses.
-    State start(const SocketAddress& address, const SocketAddress* bind_source);
+    // `opening`: may be sent, if that is how to see that it has connected; or nullptr.
+    State start(const SocketAddress& address, const SocketAddress* bind_source, Opening* opening);
     State start_unix(const std::string& path);
 
     State state() const { return state_; }
     const SocketAddress& address() const { return address_; }
     Errno error() const { return error_; }  // why it failed
-    UniqueFd take_socket();                 // once connected; non-blocking, TCP_NODELAY
+    UniqueFd take_socket();                 // once connected; non-blocking
 
   private:
     bool open(int family);
-    State connect(const sockaddr* address, socklen_t length, bool is_near);
+    // Whether it is decided at once.
+    bool begin(const sockaddr* address, socklen_t length);
+    State wait();
+    bool has_connected(Opening* opening);
     State fail(Errno error);
     void stop();
     void on_socket_ready() noexcept override;

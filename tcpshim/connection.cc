@@ -3,11 +3,9 @@
 
 #include "tcpshim/closing_words.h"
 #include "tcpshim/first_bytes.h"
+#include "tcpshim/socket_options.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -26,28 +24,6 @@ int64_t coarse_now_ms() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
-
-void set_option(BorrowedFd socket, int level, int name, int value) {
-    setsockopt(socket.number(), level, name, &value, sizeof(value));
-}
-
-// close(2) sends a reset from now on, and what is not sent yet is dropped.
-void reset_at_close(BorrowedFd socket) {
-    const linger at_once{.l_onoff = 1, .l_linger = 0};
-    setsockopt(socket.number(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-}
-
-void set_user_timeout(BorrowedFd socket, Milliseconds timeout) {
-    if (timeout.count() > 0)
-        set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(timeout.count()));
-}
-
-void set_keepalive(BorrowedFd socket, Milliseconds after) {
-    using std::chrono::seconds;
-    const auto idle = std::max(seconds(1), std::chrono::duration_cast<seconds>(after));
-    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(idle.count()));
-    set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 }  // namespace
@@ -88,20 +64,17 @@ void Connection::describe(const ReceivedConnection& received, uint16_t port) {
 }
 
 void Connection::begin() {
-    set_option(client_, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(client_, SOL_SOCKET, SO_OOBINLINE,
-               1);  // an urgent byte stays in its place (RFC 6093)
     set_user_timeout(client_, site_.configuration.user_timeout);
     if (!services_.poll.add(client_, *this, Side::Client)) return finish(Ending::Local);
-    connector_ = std::make_unique<Connector>(
-        services_.loop, site_.group, description_, static_cast<Connector::Owner&>(*this),
-        site_.configuration.is_transparent ? &description_.source : nullptr);
-    connector_->start();
+    relay_.to_backend().note_drained();
+    services_.poll.call_soon(*this);
 }
 
 void Connection::on_socket_events(Side side, uint32_t epoll_events) noexcept {
     relay_.on_events(side, epoll_events);
     switch (state_) {
+        case State::New:
+            return;  // its turn comes now
         case State::Connecting:
             if ((epoll_events & GoneEvents) != 0) finish(Ending::ClientReset);
             return;
@@ -118,7 +91,41 @@ void Connection::on_socket_events(Side side, uint32_t epoll_events) noexcept {
 }
 
 void Connection::on_turn() noexcept {
-    relay();
+    if (state_ == State::New)
+        find_backend();
+    else if (state_ == State::Relaying)
+        relay();
+}
+
+void Connection::find_backend() {
+    ClientHeaderBytes header;
+    header_bytes_ = static_cast<uint32_t>(
+        write_client_header(site_.configuration.proxy_protocol, description_, header));
+    opening_bytes_.assign(header.begin(), header.begin() + header_bytes_);
+    opening_.bytes = opening_bytes_;
+    if (!read_first_bytes()) return finish(Ending::ClientReset);
+    // One that has sent something is a connection.
+    if (first_bytes().empty() && !is_tcp_connection(client_)) return finish(Ending::Local);
+    connector_ = std::make_unique<Connector>(
+        services_.loop, site_.group, description_, static_cast<Connector::Owner&>(*this),
+        site_.configuration.is_transparent ? &description_.source : nullptr, &opening_);
+    state_ = State::Connecting;
+    connector_->start();
+}
+
+bool Connection::read_first_bytes() {
+    RelayDirection& to_backend = relay_.to_backend();
+    const size_t kept = first_bytes().size();
+    if (!to_backend.may_read() || kept >= FirstBytesMax) return true;
+    const auto room = services_.relay.buffer.first(FirstBytesMax - kept);
+    to_backend.prepare_read(client_);
+    const ssize_t size = recv(client_.borrow().number(), room.data(), room.size(), MSG_DONTWAIT);
+    if (size < 0 && errno != EAGAIN) return false;
+    const auto read_bytes = room.first(size > 0 ? static_cast<size_t>(size) : 0);
+    if (read_bytes.size() < room.size() && !to_backend.has_urgent()) to_backend.note_drained();
+    opening_bytes_.insert(opening_bytes_.end(), read_bytes.begin(), read_bytes.end());
+    opening_.bytes = opening_bytes_;
+    return true;
 }
 
 void Connection::on_connected(UniqueFd socket, BackendLease lease,
@@ -127,87 +134,86 @@ void Connection::on_connected(UniqueFd socket, BackendLease lease,
     lease_ = std::move(lease);
     backend_address_ = address;
     connect_us_ = microseconds_since_start();
-    if (backend_address_.has_address()) {
-        set_option(backend_, SOL_SOCKET, SO_OOBINLINE, 1);
+    if (backend_address_.has_address())
         set_user_timeout(backend_, site_.configuration.user_timeout);
-    }
+    relay_.to_client().reset_source();
+    if (opening_.sent > 0) relay_.to_backend().prepare_write(backend_);
+    waits_for_backend_room_ = false;
     if (!services_.poll.add(backend_, *this, Side::Backend)) return finish(Ending::Local);
     state_ = State::FirstBytes;
-    first_sent_ = 0;
     start_deadline();
     send_first_bytes();
 }
 
-// The PROXY protocol header, and a copy of what the client has said so far.
+// What the client has said since, too.
 void Connection::send_first_bytes() {
-    ClientHeaderBytes header;
-    const size_t header_bytes =
-        write_client_header(site_.configuration.proxy_protocol, description_, header);
-    const auto buffer = services_.relay.buffer.first(FirstBytesMax);
-    const ssize_t size =
-        recv(client_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (size < 0 && errno != EAGAIN) return finish(Ending::ClientReset, Reset::Backend);
+    if (!read_first_bytes()) return finish(Ending::ClientReset, Reset::Backend);
     RelayDirection& to_backend = relay_.to_backend();
-    const bool has_ended = size == 0;
-    const size_t peeked = size > 0 ? static_cast<size_t>(size) : 0;
-    const size_t total = header_bytes + peeked;
-    if (first_sent_ < total) {
-        const size_t header_sent = std::min<size_t>(first_sent_, header_bytes);
-        const size_t peeked_sent = first_sent_ - header_sent;
-        iovec parts[2] = {{header.data() + header_sent, header_bytes - header_sent},
-                          {buffer.data() + peeked_sent, peeked - peeked_sent}};
-        msghdr message{};
-        message.msg_iov = parts;
-        message.msg_iovlen = 2;
-        const ssize_t sent =
-            sendmsg(backend_.borrow().number(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (const Bytes unsent = opening_.bytes.subspan(opening_.sent); !unsent.empty()) {
+        to_backend.prepare_write(backend_);
+        const ssize_t sent = send(backend_.borrow().number(), unsent.data(), unsent.size(),
+                                  MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN) return replace_backend();
-        if (sent > 0) first_sent_ += static_cast<uint32_t>(sent);
-        if (peeked > 0 && first_to_backend_us_ < 0)
-            first_to_backend_us_ = microseconds_since_start();
+        if (sent > 0) opening_.sent += static_cast<size_t>(sent);
     }
-    if (first_sent_ < header_bytes) return;  // the next edge tells when there is room
-    const bool ends = has_ended || to_backend.has_hung_up() || to_backend.has_urgent();
-    if (first_sent_ == total && peeked < FirstBytesMax && !ends) to_backend.note_drained();
-    if (ends || peeked == FirstBytesMax || !is_harmless_to_repeat(Bytes(buffer).first(peeked)))
-        settle(first_sent_ - header_bytes);
+    if (opening_.sent > header_bytes_ && first_to_backend_us_ < 0)
+        first_to_backend_us_ = microseconds_since_start();
+    const Bytes first = first_bytes();
+    const bool ends = to_backend.has_hung_up() || to_backend.has_urgent() ||
+                      relay_.to_client().may_read() || first.size() == FirstBytesMax ||
+                      !is_harmless_to_repeat(first);
+    if (opening_.sent < opening_.bytes.size()) wait_for_room(Side::Backend);
+    if (ends && opening_.sent >= header_bytes_) settle();
 }
 
 void Connection::on_backend_in_first_bytes(uint32_t epoll_events) {
     constexpr uint32_t AnyEnd = GoneEvents | EPOLLRDHUP;
-    if ((epoll_events & (EPOLLIN | AnyEnd)) == 0) return send_first_bytes();
+    if ((epoll_events & (EPOLLIN | EPOLLPRI | AnyEnd)) == 0) return send_first_bytes();
     if ((epoll_events & AnyEnd) != 0) {
         char byte;
+        relay_.to_client().prepare_read(backend_);
         if (recv(backend_.borrow().number(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
             return replace_backend();
     }
-    ClientHeaderBytes header;
-    const size_t header_bytes =
-        write_client_header(site_.configuration.proxy_protocol, description_, header);
-    if (first_sent_ < header_bytes) return send_first_bytes();
-    settle(first_sent_ - header_bytes);
+    if (opening_.sent < header_bytes_) return send_first_bytes();
+    settle();
 }
 
-// This backend is the last one: what it was sent leaves the client's socket.
-void Connection::settle(size_t bytes_to_consume) {
+// This backend is the last one: nothing is kept for another. What it hasn't taken yet goes first,
+// through a pipe; if there is none now, it goes on as before.
+void Connection::settle() {
     RelayDirection& to_backend = relay_.to_backend();
-    if (bytes_to_consume > 0) {
-        // MSG_TRUNC: dropped by the kernel, not copied (tcp(7)).
-        recv(client_.borrow().number(), nullptr, bytes_to_consume, MSG_TRUNC | MSG_DONTWAIT);
-        to_backend.add_bytes(bytes_to_consume);
-    }
+    const Bytes unsent = opening_.bytes.subspan(opening_.sent);
+    if (!unsent.empty() && !to_backend.hold(services_.relay, unsent)) return;
+    to_backend.add_bytes(opening_.sent - header_bytes_);
+    opening_ = {};
+    std::vector<uint8_t>().swap(opening_bytes_);
+    header_bytes_ = 0;
     attempts_ = connector_->attempts();
     connector_.reset();
     state_ = State::Relaying;
     relay();
 }
 
+bool Connection::may_replace_backend() const {
+    return opening_.sent <= header_bytes_ || is_harmless_to_repeat(first_bytes());
+}
+
 void Connection::replace_backend() {
+    if (!may_replace_backend()) return finish(Ending::BackendReset, Reset::Client);
     backend_.close();  // nobody else has it open: no event of it comes any more
     lease_ = BackendLease{};
     relay_.replace_backend();
+    opening_.sent = 0;
     state_ = State::Connecting;
     connector_->next(ConnectFailure::ClosedEarly);
+}
+
+// Tells of it once and for all: where there is no room once there may be none again.
+void Connection::wait_for_room(Side side) {
+    bool& waits = side == Side::Client ? waits_for_client_room_ : waits_for_backend_room_;
+    if (!waits) services_.poll.add_room(side == Side::Client ? client_ : backend_, *this, side);
+    waits = true;
 }
 
 void Connection::relay() {
@@ -223,6 +229,8 @@ void Connection::relay() {
         case Relay::State::Broken:
             return end_relay(state);
     }
+    if (relay_.to_client().waits_for_room()) wait_for_room(Side::Client);
+    if (relay_.to_backend().waits_for_room()) wait_for_room(Side::Backend);
     if (relay_.is_half_closed() && !is_deadline_for_half_) start_deadline();
 }
 
@@ -300,10 +308,13 @@ void Connection::refuse() {
     connector_.reset();
     state_ = State::Refusing;
     const auto buffer = services_.relay.buffer;
-    const ssize_t size =
-        recv(client_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-    const Bytes first_bytes = Bytes(buffer).first(size > 0 ? static_cast<size_t>(size) : 0);
-    const std::string words = closing_words(recognise_client(first_bytes), failure_);
+    Bytes first = first_bytes();
+    if (first.empty()) {
+        const ssize_t size =
+            recv(client_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
+        first = Bytes(buffer).first(size > 0 ? static_cast<size_t>(size) : 0);
+    }
+    const std::string words = closing_words(recognise_client(first), failure_);
     if (!words.empty())
         send(client_.borrow().number(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(client_.borrow().number(), SHUT_WR);
@@ -331,12 +342,11 @@ void Connection::finish(Ending ending, Reset reset) {
     const ConnectionRecord its_record = record(ending);
     relay_.abandon(services_.relay.pipes);
     services_.poll.forget(*this);
-    services_.poll.remove(client_);
     if (reset == Reset::Client) reset_at_close(client_);
     if (reset == Reset::Backend && backend_.is_open()) reset_at_close(backend_);
     connector_.reset();
-    client_.close();
-    backend_.close();
+    services_.closing.add(std::move(client_));
+    if (backend_.is_open()) services_.closing.add(std::move(backend_));
     services_.owner.on_connection_end(*this, its_record);
 }
 

@@ -4,17 +4,22 @@
 // go there, bytes are relayed both ways, and how it ended is told. Made by Worker, which also
 // destroys it when it has told so.
 //
-//     Connecting --> FirstBytes --> Relaying --> (gone)
-//          ^             |                        ^
-//          +-------------+  another backend       |
-//          +------------------------> Refusing ---+
+//     New --> Connecting --> FirstBytes --> Relaying --> (gone)
+//                 ^   |          |                         ^
+//                 |   |          v  another backend        |
+//                 +---|----------+                         |
+//                     +--------------------> Refusing -----+
 //
-// FirstBytes: as long as the backend has said nothing, the client's bytes stay in its socket and
-// are only copied to the backend, so that a backend that takes a connection and drops it can be
-// replaced by the next one, and the client notices nothing. Only where that can do no harm
-// (first_bytes.h): otherwise the first backend is the last one.
+// New: whether the client has said something already is seen first, for it may go with the
+// connecting (connect_attempt.h).
+//
+// FirstBytes: as long as the backend has said nothing, a copy of what it was sent is kept, so that
+// a backend that takes a connection and drops it can be replaced by the next one, and the client
+// notices nothing. Only where that can do no harm (first_bytes.h): otherwise the first backend is
+// the last one.
 #pragma once
 
+#include "base/daemon/closing_list.h"
 #include "base/daemon/event_loop.h"
 #include "base/handoff/receive.h"
 #include "base/relay/configuration.h"
@@ -26,6 +31,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace proxyd::shim {
 
@@ -56,12 +62,13 @@ struct ConnectionServices {
     EventLoop& loop;
     RelayPoll& poll;
     RelayServices relay;
+    ClosingList& closing;
     Owner& owner;
 };
 
 class Connection final : private RelayPoll::Handler, private Connector::Owner {
   public:
-    enum class State : uint8_t { Connecting, FirstBytes, Relaying, Refusing };
+    enum class State : uint8_t { New, Connecting, FirstBytes, Relaying, Refusing };
 
     Connection(const ConnectionServices& services, Site& site, ReceivedConnection received,
                uint16_t port);
@@ -86,11 +93,18 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     void on_deadline() noexcept;
 
     void describe(const ReceivedConnection& received, uint16_t port);
+    void find_backend();
+    // Of the opening.
+    Bytes first_bytes() const { return opening_.bytes.subspan(header_bytes_); }
+    // Takes what the client has said by now into the opening; false: it is gone.
+    bool read_first_bytes();
     void send_first_bytes();
     void on_backend_in_first_bytes(uint32_t epoll_events);
+    bool may_replace_backend() const;
     void replace_backend();
-    void settle(size_t bytes_to_consume);
+    void settle();
     void relay();
+    void wait_for_room(Side side);
     void end_relay(Relay::State how);
     void refuse();
     void drain_refused();
@@ -110,15 +124,20 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     BackendLease lease_;
     std::unique_ptr<Connector> connector_;  // until the backend is there to stay
     Relay relay_;
+    // The PROXY protocol header and the client's first bytes: how much of them this backend has,
+    // and all of them for another one.
+    Opening opening_;
+    std::vector<uint8_t> opening_bytes_;
     Clock::time_point started_;
     int64_t active_ms_ = 0;  // when bytes moved last, by the coarse clock
     int64_t connect_us_ = -1, first_to_backend_us_ = -1, first_to_client_us_ = -1;
     uint64_t bytes_at_last_activity_ = 0;
-    uint32_t first_sent_ = 0;  // of the PROXY protocol header and the first bytes, to this backend
+    uint32_t header_bytes_ = 0;
     uint32_t attempts_ = 0;
-    State state_ = State::Connecting;
+    State state_ = State::New;
     ConnectFailure failure_ = ConnectFailure::Local;
     bool is_kept_alive_ = false, is_deadline_for_half_ = false;
+    bool waits_for_client_room_ = false, waits_for_backend_room_ = false;
     TimerWatcher<&Connection::on_deadline> deadline_;
 };
 

@@ -8,12 +8,13 @@
 namespace proxyd::shim {
 
 Connector::Connector(EventLoop& loop, BackendGroup& group, const ClientDescription& client,
-                     Owner& owner, const SocketAddress* bind_source)
+                     Owner& owner, const SocketAddress* bind_source, Opening* opening)
     : loop_(loop),
       group_(group),
       client_(client),
       owner_(owner),
       bind_source_(bind_source),
+      opening_(opening),
       wait_left_(group.site().backend_wait),
       wait_over_(loop, *this) {}
 
@@ -32,7 +33,11 @@ void Connector::next(ConnectFailure why) {
 
 void Connector::run_clock() {
     clock_started_ = Clock::now();
-    wait_over_.start(wait_left_);
+}
+
+// Nobody needs a timer who is served at once.
+void Connector::limit_wait() {
+    if (!wait_over_.is_active()) wait_over_.start(wait_left_ - (Clock::now() - clock_started_));
 }
 
 void Connector::stop_clock() {
@@ -48,6 +53,7 @@ void Connector::try_next() {
             if (!last_failure_ || lease.error() == ConnectFailure::Full)
                 last_failure_ = lease.error() == ConnectFailure::Full ? ConnectFailure::Full
                                                                       : ConnectFailure::NotResolved;
+            limit_wait();
             return group_.wait(*this);
         }
         return give_up(last_failure_.value_or(lease.error()));
@@ -59,9 +65,10 @@ void Connector::try_next() {
                      BackendConnect::Target{.address = lease_.backend().address(),
                                             .port_of_client = client_.edge_port,
                                             .bind_source = bind_source_,
+                                            .opening = opening_,
                                             .timeout = group_.site().connect_timeout},
                      static_cast<BackendConnect::Owner&>(*this));
-    connect_->start();
+    if (connect_->start()) limit_wait();  // else this may be gone
 }
 
 void Connector::on_backend_change() noexcept {

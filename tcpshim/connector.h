@@ -35,8 +35,8 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
   public:
     class Owner {
       public:
-        // The socket is non-blocking and has TCP_NODELAY; it is in no epoll set. The backend counts
-        // one connection more until `lease` goes. `address`: none for a Unix stream socket.
+        // The socket is non-blocking, and in no epoll set. The backend counts one connection more
+        // until `lease` goes. `address`: none for a Unix stream socket.
         virtual void on_connected(UniqueFd socket, BackendLease lease,
                                   const SocketAddress& address) noexcept = 0;
         virtual void on_no_backend(ConnectFailure failure) noexcept = 0;  // the last one's cause
@@ -48,7 +48,7 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
     // All outlive it. `bind_source`: the address that the backend shall see (IP_TRANSPARENT), or
     // nullptr; backends that have no address of its family are unreachable.
     Connector(EventLoop& loop, BackendGroup& group, const ClientDescription& client, Owner& owner,
-              const SocketAddress* bind_source = nullptr);
+              const SocketAddress* bind_source = nullptr, Opening* opening = nullptr);
     ~Connector() { group_.stop_waiting(*this); }
     Connector(const Connector&) = delete;
     Connector& operator=(const Connector&) = delete;
@@ -66,6 +66,7 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
     void on_backend_change() noexcept override;
     void on_wait_over() noexcept;
     void run_clock();
+    void limit_wait();
     void stop_clock();
     void try_next();
     void give_up(ConnectFailure failure);
@@ -75,6 +76,7 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
     const ClientDescription& client_;
     Owner& owner_;
     const SocketAddress* const bind_source_;
+    Opening* const opening_;
     Clock::duration wait_left_;
     Clock::time_point clock_started_{};
     Clock::time_point began_{};  // the last try

@@ -30,7 +30,8 @@ void Receiver::stop(bool takes_what_is_queued) {
 
 bool Receiver::take_one() {
     ReceivedConnection received;
-    switch (receive_connection(socket_.fd, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, received)) {
+    switch (receive_connection(socket_.fd, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, received,
+                               ReceivedKind::Anything)) {
         case ReceiveOutcome::Connection:
             owner_.on_client(std::move(received), socket_);
             return true;

@@ -35,12 +35,13 @@ class Receiver {
 
     Receiver(EventLoop& loop, SiteSocket socket, Owner& owner)
         : socket_(std::move(socket)), owner_(owner), readable_(loop, *this) {
-        readable_.start(socket_.fd);
+        go_on();
     }
 
     const SiteSocket& socket() const { return socket_; }
     bool waits_for_room() const { return !readable_.is_active() && !is_stopped_; }
-    void go_on() { readable_.start(socket_.fd); }
+    // Before relays have their turn, so that new clients have theirs in the same round.
+    void go_on() { readable_.start(socket_.fd, 1); }
     // For good; what is queued by now is taken first, if that is wanted, room or not: nobody comes
     // after us who would take it.
     void stop(bool takes_what_is_queued);

@@ -58,8 +58,7 @@ Relay::State Relay::advance(const RelayServices& services, BorrowedFd client, Bo
 
 void Relay::replace_backend() {
     to_client_.reset_source();
-    to_backend_.note_writable();
-    to_backend_.note_readable();
+    to_backend_.note_new_target();
     if (broken_ == Side::Backend) broken_.reset();
     error_ = 0;
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/relay_direction.h"
 
+#include "tcpshim/socket_options.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -33,6 +37,7 @@ void RelayDirection::on_source_events(uint32_t epoll_events) {
     if ((epoll_events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0)
         can_read_ = true;
     if ((epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) has_hung_up_ = true;
+    has_end_ = (epoll_events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == EPOLLRDHUP;
     if ((epoll_events & EPOLLPRI) != 0) has_urgent_ = true;
 }
 
@@ -68,6 +73,7 @@ RelayDirection::Step RelayDirection::read_into_pipe(const RelayServices& service
                                                     const RelaySocket& target) {
     make_non_blocking(source);
     make_non_blocking(target);
+    prepare_read(source.fd);
     Pipe pipe = services.pipes.take();
     const ssize_t size = splice(source.fd.number(), nullptr, pipe.write_end.borrow().number(),
                                 nullptr, SpliceBytesMax, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -85,8 +91,36 @@ RelayDirection::Step RelayDirection::read_into_pipe(const RelayServices& service
     return Step::Done;
 }
 
+void RelayDirection::prepare_read(BorrowedFd source) {
+    const bool may_find_urgent = has_urgent_ || (has_read_ && !has_hung_up_);
+    has_read_ = true;
+    if (is_inline_ || !may_find_urgent) return;
+    set_option(source, SOL_SOCKET, SO_OOBINLINE, 1);
+    is_inline_ = true;
+}
+
+void RelayDirection::prepare_write(BorrowedFd target) {
+    if (!has_written_ || is_prompt_) {
+        has_written_ = true;
+        return;
+    }
+    set_option(target, IPPROTO_TCP, TCP_NODELAY, 1);
+    is_prompt_ = true;
+}
+
+bool RelayDirection::hold(const RelayServices& services, std::span<const uint8_t> bytes) {
+    if (services.pipes.reserve_one() < bytes.size()) return false;
+    pipe_ = services.pipes.take();
+    const ssize_t kept = write(pipe_.write_end.borrow().number(), bytes.data(), bytes.size());
+    assert(kept == static_cast<ssize_t>(bytes.size()) && "it has room for so many");
+    held_ = static_cast<uint32_t>(kept);
+    return true;
+}
+
 RelayDirection::Step RelayDirection::write_from_pipe(const RelayServices& services,
                                                      const RelaySocket& target) {
+    make_non_blocking(target);
+    prepare_write(target.fd);
     const ssize_t size = splice(pipe_.read_end.borrow().number(), nullptr, target.fd.number(),
                                 nullptr, held_, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (size <= 0) return after_failed_write();
@@ -103,24 +137,29 @@ RelayDirection::Step RelayDirection::copy(const RelayServices& services, const R
     const size_t pipe_bytes = services.pipes.reserve_one();
     if (pipe_bytes == 0) return copy_without_pipe(services, source, target);
     const auto buffer = services.buffer.first(std::min(services.buffer.size(), pipe_bytes));
+    prepare_read(source.fd);
     const ssize_t size = recv(source.fd.number(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (size == 0) return note_end();
     if (size < 0) return after_failed_read();
     const size_t read_bytes = static_cast<size_t>(size);
+    const bool has_read_all = read_bytes < buffer.size() && !has_urgent_;
     if (read_bytes == buffer.size())
         is_bulk_ = true;
-    else if (!has_hung_up_ && !has_urgent_)
-        can_read_ = false;  // all was read; what comes now makes another edge (epoll(7), Q9)
+    else if (has_read_all && !has_hung_up_)
+        can_read_ = false;  // what comes now makes another edge (epoll(7), Q9)
 
-    ssize_t written =
-        send(target.fd.number(), buffer.data(), read_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    // The last bytes go together with the end of file that follows at once.
+    const bool is_last = has_read_all && has_end_ && !is_source_broken_;
+    prepare_write(target.fd);
+    ssize_t written = send(target.fd.number(), buffer.data(), read_bytes,
+                           MSG_DONTWAIT | MSG_NOSIGNAL | (is_last ? MSG_MORE : 0));
     if (written < 0) {
         if (errno != EAGAIN) return after_failed_write();
         written = 0;
     }
     bytes_ += static_cast<uint64_t>(written);
     const auto rest = buffer.first(read_bytes).subspan(static_cast<size_t>(written));
-    if (rest.empty()) return Step::Done;
+    if (rest.empty()) return is_last ? Step::Ended : Step::Done;
     can_write_ = false;
     make_non_blocking(target);
     pipe_ = services.pipes.take();
@@ -135,10 +174,12 @@ RelayDirection::Step RelayDirection::copy_without_pipe(const RelayServices& serv
                                                        const RelaySocket& source,
                                                        const RelaySocket& target) {
     const auto buffer = services.buffer;
+    prepare_read(source.fd);
     const ssize_t size =
         recv(source.fd.number(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_PEEK);
     if (size == 0) return note_end();
     if (size < 0) return after_failed_read();
+    prepare_write(target.fd);
     const ssize_t written = send(target.fd.number(), buffer.data(), static_cast<size_t>(size),
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
     if (written < 0) return after_failed_write();

@@ -56,14 +56,31 @@ class RelayDirection {
     // The target needn't be told of the end of file: it is going to be closed, and nobody else has
     // it open.
     void leave_end_to_close() { tells_end_ = false; }
-    // Nothing is to be read until the next edge; or there may be something after all.
+    // Nothing is to be read until the next edge.
     void note_drained() { can_read_ = has_hung_up_; }
-    void note_readable() { can_read_ = true; }
-    void note_writable() { can_write_ = true; }
-    void reset_source() { can_read_ = has_hung_up_ = has_urgent_ = is_source_broken_ = false; }
+    void note_new_target() {
+        can_write_ = true;
+        has_written_ = is_prompt_ = false;
+    }
+    // Before each read, so that an urgent byte stays in its place (RFC 6093): SO_OOBINLINE is set
+    // when an event has told of one, and before the second read, which may find one that no event
+    // has told of. The first one has bytes before it, so it stops there (tcp(7)). Nothing is read
+    // before an event has come.
+    void prepare_read(BorrowedFd source);
+    // Before each write to a target. The first one is sent at once anyway; before the second one
+    // TCP_NODELAY is set, which many short connections never need.
+    void prepare_write(BorrowedFd target);
+    // Bytes that were read in another way: they go before all others. False: there is no pipe.
+    bool hold(const RelayServices& services, std::span<const uint8_t> bytes);
+    void reset_source() {
+        can_read_ = has_hung_up_ = has_end_ = has_urgent_ = is_source_broken_ = false;
+        has_read_ = is_inline_ = false;
+    }
     bool may_read() const { return can_read_; }
     bool has_hung_up() const { return has_hung_up_; }
     bool has_urgent() const { return has_urgent_; }
+    // The target has had no room.
+    bool waits_for_room() const { return !can_write_ && !is_over_; }
     // Whoever drops a direction with bytes in hand says so.
     void abandon(PipePool& pipes);
 
@@ -96,11 +113,15 @@ class RelayDirection {
     bool can_read_ : 1 = true, can_write_ : 1 = true;
     // The end of file, or an error, waits behind the bytes: a short read isn't the last one.
     bool has_hung_up_ : 1 = false;
+    // The end of file alone, in its order: a short read is the last one.
+    bool has_end_ : 1 = false;
     bool has_urgent_ : 1 = false;  // reads stop at the mark: sockatmark(3)
     bool is_source_broken_ : 1 = false;
     bool is_bulk_ : 1 = false;  // splice
     bool is_over_ : 1 = false;
     bool tells_end_ : 1 = true;
+    bool has_read_ : 1 = false, is_inline_ : 1 = false;     // SO_OOBINLINE
+    bool has_written_ : 1 = false, is_prompt_ : 1 = false;  // TCP_NODELAY
 };
 
 }  // namespace proxyd::shim

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // RelayPoll waits for the sockets of clients and backends, with an epoll set of its own inside the
-// event loop: edge-triggered, each socket registered once and for everything, so that a relay makes
-// no epoll_ctl(2) call while it runs. libev's own set won't do: it relies on close(2) to take a
-// socket out, but proxyd may still have a client's open. Used by Connection.
+// event loop: edge-triggered, each socket registered once, and a second time when it has had no
+// room for what was to be written, so that a relay makes no epoll_ctl(2) call while it runs, and
+// none at its end: what is registered names a place in a table, not a handler, so events of a
+// socket that is closed here but still open elsewhere (proxyd may have a client's for a moment
+// longer) find nobody. libev's own set won't do for that. Used by Connection.
 //
 // Edges tell of changes only: whoever is called reads and writes until EAGAIN, or remembers that
 // there is more and asks to be called again, so that one busy relay doesn't keep others waiting.
@@ -37,6 +39,9 @@ class RelayPoll {
         // It had asked to be called again.
         virtual void on_turn() noexcept = 0;
 
+        static constexpr uint32_t NoPlace = UINT32_MAX;
+        uint32_t place = NoPlace;  // the poll's
+
       protected:
         ~Handler() = default;
     };
@@ -44,24 +49,36 @@ class RelayPoll {
     explicit RelayPoll(EventLoop& loop);
 
     bool is_open() const { return epoll_.is_open(); }
-    // Fails with ENOSPC (max_user_watches) or ENOMEM. What is ready already is told at once.
+    // For input and for the end. Fails with ENOSPC (max_user_watches) or ENOMEM. What is there
+    // already is told next time.
     Result<void> add(BorrowedFd socket, Handler& handler, Side side);
-    // Only needed for a socket that somebody else may have open too: close(2) does it otherwise.
-    void remove(BorrowedFd socket);
+    // For room to write, too, from now on: a socket that always has some needn't be woken for.
+    void add_room(BorrowedFd socket, Handler& handler, Side side);
     // Once, after all others have had their turn.
     void call_again(Handler& handler);
-    // No call comes any more; its sockets are removed or closed by now.
+    // The same for one that has just been added: in this round of the loop, after what is there
+    // already has been told.
+    void call_soon(Handler& handler);
+    // No call comes any more. Its sockets are to be closed.
     void forget(Handler& handler);
 
   private:
     static constexpr size_t EventsMax = 128;
 
+    struct Place {
+        Handler* handler = nullptr;
+        uint32_t generation = 0;  // how many handlers have left it
+    };
+
+    uint64_t key_of(Handler& handler, Side side);
+    Handler* handler_of(uint64_t key) const;
     void on_readable() noexcept;
     void run_turns();
 
     UniqueFd epoll_;
     std::array<epoll_event, EventsMax> events_;
-    size_t event_count_ = 0;
+    std::vector<Place> places_;
+    std::vector<uint32_t> free_places_;
     std::vector<Handler*> turns_, turns_now_;
     ReadWatcher<&RelayPoll::on_readable> readable_;
     IdleWatcher<&RelayPoll::on_readable> idle_;  // active while anybody wants another turn

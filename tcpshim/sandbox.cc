@@ -27,6 +27,7 @@ constexpr int AllowedCalls[] = {
     // Clients, backends and site sockets.
     SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
     SCMP_SYS(splice), SCMP_SYS(pipe2), SCMP_SYS(connect), SCMP_SYS(shutdown), SCMP_SYS(readv),
+    SCMP_SYS(close_range),
     SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
     // What libraries look at; Landlock lets them open nothing.
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(lseek), SCMP_SYS(getrlimit),

@@ -57,11 +57,12 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& re
       connecting_(loop),
       pipes_(affordable_pipes(), PipesIdleMax, PipeBytes),
       buffer_(std::make_unique<uint8_t[]>(BufferBytes)),
-      services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, *this},
+      services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, closing_, *this},
       elsewhere_(elsewhere.connections()),
       drain_timeout_(loop, *this),
       look_again_(loop, *this),
-      rest_(loop, *this) {
+      rest_(loop, *this),
+      before_wait_(loop, *this) {
     for (const SiteConfiguration& site : configuration.sites)
         sites_.push_back(std::make_unique<Site>(loop, resolver, connecting_, site));
     for (const auto& site : sites_) {
@@ -156,8 +157,7 @@ void Worker::drain(bool takes_what_is_queued) {
 // Who drains for weeks needn't know who is up: that is its successor's affair.
 void Worker::rest_if_settled() noexcept {
     const bool is_settled = std::ranges::none_of(connections_, [](const auto& connection) {
-        return connection->state() == Connection::State::Connecting ||
-               connection->state() == Connection::State::FirstBytes;
+        return connection->state() < Connection::State::Relaying;
     });
     if (!is_settled) return rest_.start(SettledInterval);
     for (const auto& site : sites_)

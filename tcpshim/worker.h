@@ -59,6 +59,7 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     void on_drain_timeout() noexcept;
     void look_for_room() noexcept;
     void rest_if_settled() noexcept;
+    void on_before_wait() noexcept { closing_.close_all(); }
     void tell_if_drained();
     void tell_of_limit(Clock::time_point& told_at, const std::string& text);
 
@@ -71,6 +72,7 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     ConnectPoll connecting_;
     PipePool pipes_;
     std::unique_ptr<uint8_t[]> buffer_;
+    ClosingList closing_;
     ConnectionServices services_;
     std::vector<std::unique_ptr<Site>> sites_;
     std::vector<std::unique_ptr<Receiver>> receivers_;
@@ -85,6 +87,7 @@ class Worker final : private Receiver::Owner, private ConnectionServices::Owner 
     TimerWatcher<&Worker::on_drain_timeout> drain_timeout_;
     TimerWatcher<&Worker::look_for_room> look_again_;
     TimerWatcher<&Worker::rest_if_settled> rest_;
+    BeforeWaitWatcher<&Worker::on_before_wait> before_wait_;
 };
 
 }  // namespace proxyd::shim

@@ -3,10 +3,9 @@
 
 #include "base/daemon/log.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <iterator>
+#include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 namespace proxyd {
@@ -21,6 +20,11 @@ void append_path(std::string& out, std::string_view directory, std::string_view 
     if (file.empty()) return;
     out += '/';
     append_escaped(out, file);
+}
+
+void append_number(std::string& out, int64_t number) {
+    std::array<char, 20> text;  // as many as the longest has
+    out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
 }
 
 // Nearly all strings need no escaping; the library knows how to do the others.
@@ -58,10 +62,9 @@ void TextFields::path(std::string_view key, std::string_view directory, std::str
 }
 
 void TextFields::number(std::string_view key, std::optional<int64_t> value) {
-    if (value)
-        fmt::format_to(std::back_inserter(out_), " {}={}", key, *value);
-    else
-        text(key, "");
+    if (!value) return text(key, "");
+    begin(key);
+    append_number(out_, *value);
 }
 
 void TextFields::begin(std::string_view key) {
@@ -96,7 +99,7 @@ void JsonFields::path(std::string_view key, std::string_view directory, std::str
 void JsonFields::number(std::string_view key, std::optional<int64_t> value) {
     begin(key);
     if (value)
-        fmt::format_to(std::back_inserter(out_), "{}", *value);
+        append_number(out_, *value);
     else
         out_ += "null";
 }
@@ -129,7 +132,8 @@ void JournalFields::path(std::string_view key, std::string_view directory, std::
 void JournalFields::number(std::string_view key, std::optional<int64_t> value) {
     if (!value) return;
     begin(key);
-    fmt::format_to(std::back_inserter(out_), "{}\n", *value);
+    append_number(out_, *value);
+    out_ += '\n';
 }
 
 void JournalFields::begin(std::string_view key) {

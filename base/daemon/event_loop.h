@@ -91,6 +91,9 @@ class ReadWatcher : public Watcher<ev_io, Callback> {
         ev_io_start(this->loop_, &this->watch_);
     }
     void stop() { ev_io_stop(this->loop_, &this->watch_); }
+    // Once, in this round of the loop, after all that has a higher priority: as if it were
+    // readable.
+    void call_soon() { ev_feed_event(this->loop_, &this->watch_, EV_READ); }
 };
 
 template <auto Callback>

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <iterator>
 #include <utility>
 
@@ -109,7 +110,12 @@ void append_time(std::string& out) {
         text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.", utc.tm_year + 1900,
                            utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
     }
-    fmt::format_to(std::back_inserter(out), "{}{:06}Z", text, now.tv_nsec / 1000);
+    std::array<char, 7> microseconds;
+    long left = now.tv_nsec / 1000;
+    for (size_t i = 6; i-- > 0; left /= 10)
+        microseconds[i] = static_cast<char>('0' + left % 10);
+    microseconds[6] = 'Z';
+    out.append(text).append(microseconds.data(), microseconds.size());
 }
 
 void append_escaped(std::string& out, std::string_view raw, size_t bytes_max) {

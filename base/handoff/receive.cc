@@ -41,15 +41,6 @@ int timestamp_type_of(msghdr& message) {
     return 0;
 }
 
-// One question answers three: TCP_INFO fails on anything that is not TCP, and its first byte, the
-// state, tells a connection (of whatever age) from a listener.
-bool is_tcp_connection(BorrowedFd socket) {
-    uint8_t state = 0;
-    socklen_t length = sizeof(state);
-    return getsockopt(socket.number(), IPPROTO_TCP, TCP_INFO, &state, &length) == 0 &&
-           state != TCP_LISTEN;
-}
-
 // recvmsg(2) gives 0 both for an empty datagram and after shutdown(2), and EAGAIN both for an empty
 // queue and after shutdown(2); poll(2) knows which.
 bool is_shut_down(BorrowedFd site_socket) {
@@ -59,8 +50,17 @@ bool is_shut_down(BorrowedFd site_socket) {
 
 }  // namespace
 
+// One question answers three: TCP_INFO fails on anything that is not TCP, and its first byte, the
+// state, tells a connection (of whatever age) from a listener.
+bool is_tcp_connection(BorrowedFd socket) {
+    uint8_t state = 0;
+    socklen_t length = sizeof(state);
+    return getsockopt(socket.number(), IPPROTO_TCP, TCP_INFO, &state, &length) == 0 &&
+           state != TCP_LISTEN;
+}
+
 ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
-                                  ReceivedConnection& received) {
+                                  ReceivedConnection& received, ReceivedKind kind) {
     const int errno_before = errno;
     iovec data{received.payload.data(), received.payload.size()};
     alignas(cmsghdr) char
@@ -82,7 +82,8 @@ ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
 
     received.timestamp_type = timestamp_type_of(message);
     UniqueFd connection = adopt_first_descriptor(message);
-    const bool usable = connection.is_open() && is_tcp_connection(connection);
+    const bool usable =
+        connection.is_open() && (kind == ReceivedKind::Anything || is_tcp_connection(connection));
     const bool ended = !connection.is_open() && size == 0 && is_shut_down(site_socket);
     errno = errno_before;
     if (ended) return ReceiveOutcome::ShutDown;

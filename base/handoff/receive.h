@@ -23,8 +23,11 @@ enum class ReceiveOutcome {
     Failed,      // recvmsg(2) failed; errno says why (EAGAIN: nothing there)
 };
 
+// What the kernel is asked to be sure of. Anything: the caller asks, or finds out by using it.
+enum class ReceivedKind { TcpConnection, Anything };
+
 struct ReceivedConnection {
-    UniqueFd connection;                                // a connected TCP socket
+    UniqueFd connection;                                // a connected TCP socket, if that was asked
     std::array<uint8_t, WireHeaderBytesMax> payload{};  // as it came, cut at this size
     size_t payload_bytes = 0;
     int timestamp_type = 0;  // SCM_TIMESTAMP or SCM_TIMESTAMPNS, where the site socket asks for one
@@ -36,6 +39,10 @@ struct ReceivedConnection {
 // wanted; blocks if the socket does and the latter isn't given. Also after NotOne, timestamp_type
 // is that of the datagram.
 ReceiveOutcome receive_connection(BorrowedFd site_socket, int recvmsg_flags,
-                                  ReceivedConnection& received);
+                                  ReceivedConnection& received,
+                                  ReceivedKind kind = ReceivedKind::TcpConnection);
+
+// Whether it is one, of whatever age, and no listener.
+bool is_tcp_connection(BorrowedFd socket);
 
 }  // namespace proxyd

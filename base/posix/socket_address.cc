@@ -114,8 +114,12 @@ std::string_view SocketAddress::format(Text& text) const {
     char* out = text.data();
     char* const end = text.data() + text.size();
     if (family() == AF_INET) {
-        inet_ntop(AF_INET, &storage_.ipv4.sin_addr, out, INET_ADDRSTRLEN);
-        out += strlen(out);
+        // Each log line has some: inet_ntop(3) goes through printf(3).
+        const uint32_t bytes = ntohl(storage_.ipv4.sin_addr.s_addr);
+        for (int shift = 24; shift >= 0; shift -= 8) {
+            out = std::to_chars(out, end, bytes >> shift & 0xff).ptr;
+            if (shift > 0) *out++ = '.';
+        }
     } else {
         *out++ = '[';
         inet_ntop(AF_INET6, &storage_.ipv6.sin6_addr, out, INET6_ADDRSTRLEN);

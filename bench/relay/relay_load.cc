@@ -175,19 +175,25 @@ void open_client(Connection& c, const sockaddr_in& address, char kind, uint64_t 
     c.to_receive = kind == 'D' ? bytes : 1;
 }
 
+// Says which client it was: the daemons' access logs know it by its port.
+[[noreturn]] void fail_client(const Connection& c, const char* what) {
+    sockaddr_in address{};
+    socklen_t length = sizeof(address);
+    getsockname(c.fd, reinterpret_cast<sockaddr*>(&address), &length);
+    fprintf(stderr, "client from port %u, %llu bytes are missing: %s\n", ntohs(address.sin_port),
+            static_cast<unsigned long long>(c.to_receive), what);
+    exit(1);
+}
+
 // Whether it has everything now.
 bool use_client(Connection& c) {
-    if (!send_some(c)) die("send");
+    if (!send_some(c)) fail_client(c, strerror(errno));
     while (true) {
         const ssize_t size = recv(c.fd, block.data(), BlockBytes, MSG_DONTWAIT);
         if (size < 0 && errno == EAGAIN) return c.kind == 'K' && c.to_receive == 0;
-        if (size < 0) die("recv");
+        if (size < 0) fail_client(c, strerror(errno));
         if (size == 0) {
-            if (c.to_receive > 0) {
-                fprintf(stderr, "%llu bytes are missing\n",
-                        static_cast<unsigned long long>(c.to_receive));
-                exit(1);
-            }
+            if (c.to_receive > 0) fail_client(c, "end of file");
             return true;
         }
         c.to_receive -= static_cast<uint64_t>(size);

@@ -73,10 +73,10 @@ class Peer:
         self.processes = []
         self.directory.mkdir(parents=True)
 
-    def run(self, *command, **options):
+    def run(self, *command, stdout=None):
         log = open(self.directory / "log", "ab")
-        self.processes.append(subprocess.Popen([str(word) for word in command], stdout=log, stderr=log,
-                                               stdin=subprocess.DEVNULL, **options))
+        self.processes.append(subprocess.Popen([str(word) for word in command], stdout=stdout or log, stderr=log,
+                                               stdin=subprocess.DEVNULL))
         return self.processes[-1]
 
     def write(self, name, text):
@@ -109,11 +109,12 @@ class Direct(Peer):
 
 class Haproxy(Peer):
     port = 9101
-    extra = ""
+    extra = log = ""
 
     def start(self):
         configuration = self.write("haproxy.cfg", f"""
 global
+    {self.log}
     nbthread 1
     maxconn 4000
 defaults
@@ -126,7 +127,14 @@ listen relay
     bind {Address}:{self.port}
     server backend {Address}:{BackendPort}
 """)
-        self.run("haproxy", "-db", "-f", configuration)
+        self.run("haproxy", "-db", "-f", configuration, stdout=subprocess.DEVNULL)
+
+
+class HaproxyLogging(Haproxy):
+    """Its usual line for each connection, to where tcpshim's and proxyd's lines go: /dev/null."""
+    port = 9107
+    log = "log stdout format raw local0"
+    extra = "log global\n    option tcplog"
 
 
 class HaproxySplice(Haproxy):
@@ -169,7 +177,9 @@ class Tcpshim(Peer):
         wait_for(lambda: (site / f"{self.port}.sock").exists(), "tcpshim's site socket")
         configuration = self.write("proxyd.json", json.dumps({
             "listen": [{"address": f"{Address}:{self.port}", "site": str(site)}], "workers": 1, "control": "none",
-            "user": "root", "access_log": "/dev/null"}))
+            "user": "root", "access_log": "/dev/null",
+            # All come from one address and hundreds at once; the others have no such limits.
+            "source_connections_per_second_max": 0, "source_sessions_max": 0, "pending_max": 4000}))
         self.run(self.options.build / "bin" / "proxyd", "--config", configuration)
 
 
@@ -181,7 +191,7 @@ class OtherTcpshim(Tcpshim):
         return self.options.other
 
 
-Peers = {"direct": Direct, "haproxy": Haproxy, "haproxy splice-auto": HaproxySplice,
+Peers = {"direct": Direct, "haproxy": Haproxy, "haproxy logging": HaproxyLogging, "haproxy splice-auto": HaproxySplice,
          "haproxy splice": HaproxySpliceAlways, "nginx": Nginx, "tcpshim": Tcpshim, "other": OtherTcpshim}
 
 
@@ -246,8 +256,9 @@ class Bench:
                 before = sum(map(unshared_kib, peer.pids()))
                 kept.append(subprocess.Popen([self.load, "keep", Address, str(peer.port), str(connections)],
                                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-                while "kept" not in kept[-1].stdout.readline():
-                    pass
+                while "kept" not in (line := kept[-1].stdout.readline()):
+                    if not line:
+                        sys.exit(f"run.py: keep at {name} failed")
                 after = sum(map(unshared_kib, peer.pids()))
             self.note(f"memory per idle connection, bytes ({connections})", name, (after - before) * 1024 / connections)
             for process in kept:

@@ -195,6 +195,26 @@ def test_urgent_bytes_keep_their_place(ends):
     assert read_to_end(backend) == b"!" + b"after" * 10_000
 
 
+def test_an_urgent_byte_keeps_its_place_even_if_it_comes_first(ends):
+    client = ends.new_client(first_bytes=b"!", urgent=True)
+    client.sendall(b"after")
+    backend = ends.accept()
+    client.shutdown(socket.SHUT_WR)
+    assert read_to_end(backend) == b"!after"
+
+
+def test_urgent_bytes_of_a_backend_keep_their_place(ends):
+    client, backend = ends.new_pair()
+    backend.send(b"!", socket.MSG_OOB)  # the first byte of all
+    assert client.recv(100) == b"!"
+    backend.sendall(b"before")
+    assert client.recv(100) == b"before"
+    backend.send(b"?", socket.MSG_OOB)
+    backend.sendall(b"after" * 10_000)
+    backend.shutdown(socket.SHUT_WR)
+    assert read_to_end(client) == b"?" + b"after" * 10_000
+
+
 def test_a_thousand_relays_at_once(ends, workspace):
     with nothing_left(ends, lambda: kinds_of_descriptors(ends)):
         echoes = Echoes(ends.backends[0])

@@ -13,8 +13,8 @@ import threading
 import pytest
 
 from support import client_hello
-from support.processes import DeadlineSeconds
-from support.relay_ends import RelayEnds, Transfer, random_bytes, read_to_end, reset
+from support.processes import DeadlineSeconds, descriptors_of
+from support.relay_ends import RelayEnds, Transfer, nothing_left, random_bytes, read_to_end, reset
 from support.workspace import Port
 
 Hello = client_hello.captured("blog.example.org")
@@ -232,6 +232,20 @@ def test_clients_beyond_the_limit_wait_where_they_are(workspace):
     for end in pairs[0]:
         end.close()
     assert ends.accept().recv(100) == b"I wait"
+
+
+def test_what_is_no_connection_is_dropped(workspace):
+    ends = RelayEnds(workspace)
+    with nothing_left(ends, lambda: sorted(each.partition("[")[0] for each in descriptors_of(ends.serving_pid()))):
+        listener = workspace.close_at_end(socket.create_server((workspace.address, 0)))
+        for other in (listener, socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM), *socket.socketpair(),
+                      *socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM), open("/dev/null"), open(__file__), *os.pipe()):
+            number = other if isinstance(other, int) else other.fileno()
+            socket.send_fds(ends._sender, [b""], [number])
+            os.close(number) if isinstance(other, int) else other.close()
+        client, backend = ends.new_pair()
+        Transfer(client, backend, 1000).check()
+        Transfer(backend, client, 1000).check()
 
 
 def test_no_client_is_lost_when_it_stops(workspace):

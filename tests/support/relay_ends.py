@@ -8,6 +8,7 @@ import hashlib
 import json
 import random
 import re
+import select
 import selectors
 import socket
 import struct
@@ -127,8 +128,8 @@ class RelayEnds:
         pattern = rf"access .* client={re.escape('%s:%d' % address)} .* ending=(\w+) "
         return self.shim.wait_for_line(pattern).group(1)
 
-    def new_client(self, payload=Payload, receive_buffer=None, first_bytes=b""):
-        """A client that tcpshim has been given, after its first bytes have come."""
+    def new_client(self, payload=Payload, receive_buffer=None, first_bytes=b"", urgent=False):
+        """A client that tcpshim has been given, after its first bytes have come. `urgent`: they are one such byte."""
         client = self.workspace.close_at_end(socket.socket())
         client.settimeout(DeadlineSeconds)
         if receive_buffer:
@@ -136,10 +137,12 @@ class RelayEnds:
         client.connect(self._front.getsockname())
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         served, _ = self._front.accept()
-        client.sendall(first_bytes)
+        client.send(first_bytes, socket.MSG_OOB) if urgent else client.sendall(first_bytes)
         with served:
-            wait_until(lambda: len(served.recv(65536, socket.MSG_PEEK)) == len(first_bytes) if first_bytes else True,
-                       "the first bytes")
+            if urgent:
+                wait_until(lambda: select.select([], [], [served], 0)[2], "the urgent byte")
+            elif first_bytes:
+                wait_until(lambda: len(served.recv(65536, socket.MSG_PEEK)) == len(first_bytes), "the first bytes")
             socket.send_fds(self._sender, [payload], [served.fileno()])
         return client
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "proxyd/closing_list.h"
+#include "base/daemon/closing_list.h"
 
 #include "tests/support/fd_census.h"
 #include "tests/unit/catch.h"

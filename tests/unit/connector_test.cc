@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <sys/un.h>
 
+#include <array>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -58,6 +59,16 @@ UniqueFd unix_listener(const std::string& path, int backlog) {
     return fd;
 }
 
+// What the next connection begins with.
+std::string said_to(const UniqueFd& listener) {
+    const UniqueFd accepted =
+        UniqueFd::adopt(accept4(listener.borrow().number(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::array<char, 100> buffer;
+    const ssize_t size = recv(accepted.borrow().number(), buffer.data(), buffer.size(), 0);
+    REQUIRE(size >= 0);
+    return {buffer.data(), static_cast<size_t>(size)};
+}
+
 struct Site {
     explicit Site(std::vector<BackendConfiguration> backends, Balance balance = Balance::RoundRobin)
         : resolver(*Resolver::create(loop, {}, "/nonexistent")) {
@@ -80,12 +91,13 @@ struct Site {
 };
 
 struct Client final : Connector::Owner {
-    explicit Client(Site& its_site, std::string_view source = "192.0.2.1", uint16_t edge_port = 443)
+    explicit Client(Site& its_site, std::string_view source = "192.0.2.1", uint16_t edge_port = 443,
+                    Opening* opening = nullptr)
         : site(its_site) {
         description.source = *SocketAddress::parse_host(source, 50'000);
         description.edge_port = edge_port;
         connector.emplace(site.loop, site.group(), description,
-                          static_cast<Connector::Owner&>(*this));
+                          static_cast<Connector::Owner&>(*this), nullptr, opening);
     }
 
     // Which backend it has, or the word for why none.
@@ -154,6 +166,32 @@ TEST_CASE("connector: goes on with the next backend when one refuses", "[connect
     CHECK(client.connector->attempts() == 3);
     CHECK(site.backend(0).counters().failed[static_cast<size_t>(ConnectFailure::Refused)] == 1);
     CHECK(site.backend(0).connections() == 0);
+}
+
+TEST_CASE("connector: what is said first goes with the connecting, to the backend that is reached",
+          "[connector]") {
+    const UniqueFd one = test::tcp_listener(), two = test::tcp_listener();
+    Site site(
+        {tcp_backend(port_of_nobody()), tcp_backend(port_of(one)), tcp_backend(port_of(two))});
+    constexpr std::array<uint8_t, 5> Hello = {'h', 'e', 'l', 'l', 'o'};
+    Opening opening{Hello};
+    Client client(site, "192.0.2.1", 443, &opening);
+    CHECK(client.start() == site.configuration.backends[1].text);
+    CHECK(opening.sent == 5);
+    CHECK(said_to(one) == "hello");
+    opening.sent = 0;
+    CHECK(client.next(ConnectFailure::ClosedEarly) == site.configuration.backends[2].text);
+    CHECK(opening.sent == 5);
+    CHECK(said_to(two) == "hello");
+}
+
+TEST_CASE("connector: nothing is sent where there is nothing to say", "[connector]") {
+    const UniqueFd listener = test::tcp_listener();
+    Site site({tcp_backend(port_of(listener))});
+    Opening opening;
+    Client client(site, "192.0.2.1", 443, &opening);
+    CHECK(client.start() == site.configuration.backends[0].text);
+    CHECK(opening.sent == 0);
 }
 
 TEST_CASE("connector: tells the cause when no backend is left", "[connector]") {

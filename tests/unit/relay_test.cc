@@ -130,6 +130,56 @@ TEST_CASE("relay: a reset is told, with the side that it came from", "[relay]") 
     CHECK(ends.relay.error() == ECONNRESET);
 }
 
+TEST_CASE("relay: last words and the end behind them go on together", "[relay]") {
+    Relayed ends;
+    say(ends.backend.accepted, "last words");
+    shutdown(ends.backend.accepted.borrow().number(), SHUT_WR);
+    pollfd query{ends.backend.client.borrow().number(), POLLRDHUP, 0};
+    REQUIRE(poll(&query, 1, 30'000) == 1);
+    ends.advance_with_edges(Side::Backend, EPOLLIN | EPOLLRDHUP);
+    CHECK(ends.relay.to_client().is_over());
+    CHECK(hear(ends.client.client) == "last words");
+    CHECK(hear(ends.client.client).empty());
+}
+
+TEST_CASE("relay: urgent bytes that no event has told of yet stay in their places", "[relay]") {
+    Relayed ends;
+    const int client = ends.client.client.borrow().number();
+    std::string heard;
+    const auto relay_what_came = [&] {
+        wait_until_readable(ends.client.accepted);
+        ends.advance_with_edges(Side::Client, EPOLLIN);
+        heard += hear(ends.backend.accepted);
+    };
+    say(ends.client.client, "a");
+    REQUIRE(send(client, "!", 1, MSG_OOB) == 1);  // behind what the first read takes
+    relay_what_came();
+    CHECK(heard == "a");
+    say(ends.client.client, "b");
+    relay_what_came();
+    CHECK(heard == "a!b");
+    REQUIRE(send(client, "?", 1, MSG_OOB) == 1);  // where the next read begins
+    say(ends.client.client, "c");
+    relay_what_came();
+    CHECK(heard == "a!b?c");
+}
+
+TEST_CASE("relay: knows who has had no room", "[relay]") {
+    Relayed ends;
+    CHECK_FALSE(ends.relay.to_client().waits_for_room());
+    const std::string block(65536, 'x');
+    while (!ends.relay.to_client().waits_for_room()) {
+        while (send(ends.backend.accepted.borrow().number(), block.data(), block.size(),
+                    MSG_DONTWAIT) > 0) {
+        }
+        ends.advance_with_edges(Side::Backend, EPOLLIN);
+    }
+    CHECK_FALSE(ends.relay.to_backend().waits_for_room());
+    ends.relay.on_events(Side::Client, EPOLLOUT);
+    CHECK_FALSE(ends.relay.to_client().waits_for_room());
+    ends.relay.abandon(ends.pipes);
+}
+
 TEST_CASE("relay: without pipes bytes are copied", "[relay]") {
     Relayed ends;
     PipePool none(0, 0, 65536);

@@ -213,6 +213,25 @@ TEST_CASE("garbage is closed, and the next connection still comes", "[send_recei
     CHECK(test::open_fds() == before);
 }
 
+TEST_CASE("whoever finds out what it is gets anything that came", "[send_receive]") {
+    const Site site;
+    const UniqueFd sender = site.sender();
+    const TcpPair pair = tcp_pair();
+    send_garbage(sender, bytes_of("no descriptor"), {});
+    send_garbage(sender, bytes_of("a Unix socket"), {sender.borrow().number()});
+    REQUIRE(send_connection(sender, pair.accepted, bytes_of("x")));
+    ReceivedConnection received;
+    const auto receive_anything = [&] {
+        return receive_connection(site.receiver, Flags, received, ReceivedKind::Anything);
+    };
+    CHECK(receive_anything() == ReceiveOutcome::NotOne);
+    REQUIRE(receive_anything() == ReceiveOutcome::Connection);
+    CHECK_FALSE(is_tcp_connection(received.connection));
+    REQUIRE(receive_anything() == ReceiveOutcome::Connection);
+    CHECK(is_tcp_connection(received.connection));
+    CHECK_FALSE(is_tcp_connection(test::tcp_listener()));
+}
+
 TEST_CASE("garbage leaves what was received before as it was", "[send_receive]") {
     const Site site;
     const UniqueFd sender = site.sender();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// ClosingList: sockets that have been handed over, and of which our copy is to be closed. Under
-// load clients come many at a time, their descriptors have numbers in a row, and a row is closed by
-// one system call. Used by session and worker, which closes before it waits, and before it logs.
+// ClosingList: sockets that are to be closed in this round of the loop: proxyd's copies of those
+// that have been handed over, and both of a relay that has ended. Their descriptors have numbers in
+// a row, mostly, and a row is closed by one system call. Used by both daemons' workers, which close
+// before they wait.
 #pragma once
 
 #include "base/posix/unique_fd.h"
