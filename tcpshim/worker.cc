@@ -162,8 +162,7 @@ void Worker::drain(bool takes_what_is_queued) {
 // Who drains for weeks needn't know who is up: that is its successor's affair.
 void Worker::rest_if_settled() noexcept {
     const bool is_settled = std::ranges::none_of(connections_, [](const auto& connection) {
-        return connection->state() == Connection::State::Connecting ||
-               connection->state() == Connection::State::FirstBytes;
+        return connection->state() < Connection::State::Relaying;
     });
     if (!is_settled) return rest_.start(SettledInterval);
     for (const auto& site : sites_)
