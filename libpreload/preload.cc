@@ -18,8 +18,8 @@
 //
 // Each wrapper makes the real call first and steps in only where an AF_UNIX datagram socket has
 // refused (EOPNOTSUPP) or answered as no TCP socket could. So other descriptors cost nothing, and
-// nothing needs to be known about them. (bind alone must act before, and accept does where it knows
-// the descriptor.)
+// nothing needs to be known about them. (bind alone must act before; accept and recv do where they
+// know the descriptor.)
 #include "libpreload/accept_connection.h"
 #include "libpreload/bind_listener.h"
 #include "libpreload/carried_environment.h"
@@ -95,6 +95,17 @@ int accept(int fd, sockaddr* address, socklen_t* length) {
 
 int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
     return accept_connection(AcceptCall::Accept4, fd, address, length, flags);
+}
+
+ssize_t recv(int fd, void* buffer, size_t length, int flags) {
+    if (is_known_listener(fd)) {
+        if (recognise_stand_in(fd)) {
+            errno = ENOTCONN;
+            return -1;
+        }
+        forget_listener(fd);  // its number has become another one's
+    }
+    return real.recv(fd, buffer, length, flags);
 }
 
 int getpeername(int fd, sockaddr* address, socklen_t* length) noexcept {

@@ -20,14 +20,14 @@ class RealCall;
 
 // Resolved by the constructor of the library, or by the first call if that comes earlier (another
 // library's constructor may already use sockets). Two threads that do so find the same.
-template <typename... Arguments>
-class RealCall<int(Arguments...)> {
+template <typename Outcome, typename... Arguments>
+class RealCall<Outcome(Arguments...)> {
   public:
     constexpr explicit RealCall(const char* name) : name_(name) {}
     RealCall(const RealCall&) = delete;
     RealCall& operator=(const RealCall&) = delete;
 
-    using Function = int (*)(Arguments...);
+    using Function = Outcome (*)(Arguments...);
 
     Function resolve() {
         const Function function = reinterpret_cast<Function>(next_definition_of(name_));
@@ -35,7 +35,7 @@ class RealCall<int(Arguments...)> {
         return function;
     }
 
-    int operator()(Arguments... arguments) {
+    Outcome operator()(Arguments... arguments) {
         Function function = function_.load(std::memory_order_relaxed);
         if (function == nullptr) function = resolve();
         if (function == nullptr) {
@@ -58,6 +58,7 @@ struct RealCalls {
     RealCall<int(int, sockaddr*, socklen_t*)> getsockname{"getsockname"};
     RealCall<int(int, int, int, void*, socklen_t*)> getsockopt{"getsockopt"};
     RealCall<int(int, int)> listen{"listen"};
+    RealCall<ssize_t(int, void*, size_t, int)> recv{"recv"};
     RealCall<int(int, int, int, const void*, socklen_t)> setsockopt{"setsockopt"};
 
     void resolve_all() {
@@ -68,6 +69,7 @@ struct RealCalls {
         getsockname.resolve();
         getsockopt.resolve();
         listen.resolve();
+        recv.resolve();
         setsockopt.resolve();
     }
 };

@@ -2,10 +2,13 @@
 """What clients cost that don't say what they want: counted in wake-ups of proxyd's loop, not in time."""
 
 import os
+import re
 import resource
 import signal
 
 from support import client_hello
+from support.configured_relay import ConfiguredRelay
+from support.processes import Child
 
 Name = "blog.example.org"
 Get = b"GET / HTTP/1.1\r\nHost: blog.example.org\r\n\r\n"
@@ -140,3 +143,25 @@ def test_a_full_queue_costs_nothing(workspace):
     for _ in range(20):
         stalled.receive().close()
     assert wakeups(proxyd) <= 40 * WakeupsPerClient + 20 * 4 + WakeupsForStop
+
+
+def test_an_idle_tcpshim_sleeps(workspace):
+    """After a client it tells its counters once more, and then waits for nothing but the next one."""
+    relay = ConfiguredRelay(workspace)
+    relay.relay_once()
+    tracer = Child(["strace", "-p", str(relay.worker()), "-e", "trace=epoll_wait,epoll_pwait"])
+    workspace.children.append(tracer)
+    tracer.wait_for_line("attached")
+    relay.relay_once()
+    last = tracer.wait_for(lambda lines: next((i for i, line in enumerate(lines) if line.endswith(" = 0")
+                                               and timeout_ms(line) > 0), None), "the end of a timer")
+    relay.relay_once()
+    wait = tracer.wait_for(lambda lines: next((line for line in lines[last + 1:] if timeout_ms(line)), None), "a wait")
+    assert timeout_ms(wait) > 10_000, tracer.lines
+    tracer.signal(signal.SIGINT)
+    tracer.process.wait()
+
+
+def timeout_ms(line):
+    found = re.search(r"epoll_p?wait\(.*, (-?\d+)(?:, NULL, \d+)?\) += ", line)
+    return int(found[1]) if found else 0

@@ -27,6 +27,16 @@ class HttpServer(Receiver):
         return [Interpreter, "-u", script, HttpPort, "0.0.0.0", self.own]
 
 
+class HttpsServer(HttpServer):
+    kind, title = "https-server", "Python `http.server`, TLS"
+    habits = "TLS for its listener, which it asks first whether it is a connection: `recv` must say ENOTCONN"
+    ports = {"https": HttpsPort}
+
+    def command(self):
+        script = Servers.parent / "support" / "http_server.py"
+        return [Interpreter, "-u", script, HttpsPort, "0.0.0.0", self.own, *self.certificate()]
+
+
 class Asyncio(Receiver):
     kind, title, package = "asyncio", "Python asyncio, TLS", "python3"
     habits = "accepts until nobody is left"
@@ -120,7 +130,7 @@ class UvicornWorkers(Uvicorn):
         return ["--workers=2", f"--ssl-certfile={certificate}", f"--ssl-keyfile={key}"]
 
 
-@with_servers(HttpServer, Asyncio, Tornado, Waitress)
+@with_servers(HttpServer, HttpsServer, Asyncio, Tornado, Waitress)
 class TestPython(StandardExercises):
     pass
 

@@ -8,7 +8,7 @@ import signal
 import socket
 
 from support.configured_relay import ConfiguredRelay, run_tcpshim
-from support.processes import children_of, program
+from support.processes import Child, DeadlineSeconds, children_of, program
 from support.relay_ends import Tcpshim
 from support.workspace import Port, wait_until
 
@@ -114,6 +114,27 @@ def test_a_reload_leads_new_clients_elsewhere_and_leaves_relays_alone(workspace)
     client.close()
     backend.close()
     wait_until(lambda: len(children_of(relay.shim.pid)) == 1, "the end of the old worker")
+
+
+def test_reloads_in_a_row_while_workers_end(workspace):
+    """strace(1) makes main slow to reap, as a busy machine does: what workers say then comes with their end."""
+    relay = ConfiguredRelay(workspace)
+    main = relay.shim
+    tracer = Child(["strace", "-p", str(main.pid), "-e", "trace=wait4", "-e", "inject=wait4:delay_enter=30000"])
+    workspace.children.append(tracer)
+    tracer.wait_for_line("attached")
+    reloads_before = 0
+    for _ in range(30):
+        main.signal(signal.SIGHUP)
+        reloads = wait_until(lambda: len([line for line in main.lines if " notice reloaded: " in line]) - reloads_before
+                             or main.process.poll() is not None, "a reload")
+        assert main.process.poll() is None
+        reloads_before += reloads
+        for _ in range(3):
+            main.signal(signal.SIGHUP)
+    tracer.signal(signal.SIGINT)
+    tracer.process.wait(DeadlineSeconds)
+    relay.relay_once()
 
 
 def test_a_wrong_configuration_changes_nothing(workspace):

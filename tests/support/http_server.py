@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An ordinary server with Python's http.server: http_server.py PORT ADDRESS FILES
+"""An ordinary server with Python's http.server: http_server.py PORT ADDRESS FILES [CERTIFICATE KEY]
 
 GET / answers with how it sees its client, GET /files/NAME with a file, PUT with the body's SHA-256.
 """
@@ -9,6 +9,7 @@ import http.server
 import pathlib
 import shutil
 import socket
+import ssl
 import sys
 
 PartBytes = 1 << 16
@@ -59,4 +60,9 @@ class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
 
 
-Server((sys.argv[2], int(sys.argv[1])), Handler).serve_forever()
+server = Server((sys.argv[2], int(sys.argv[1])), Handler)
+if len(sys.argv) > 4:  # as most do it: accept() of the listener makes connections with TLS
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[4:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
