@@ -89,7 +89,8 @@ void AddressRace::make_room() {
     const auto is_open = [](const auto& attempt) {
         return attempt->state() == ConnectAttempt::State::Connecting;
     };
-    if (static_cast<size_t>(std::ranges::count_if(attempts_, is_open)) < AttemptsMax) return;
+    const size_t max = poll_.has_many() ? 1 : AttemptsMax;
+    if (static_cast<size_t>(std::ranges::count_if(attempts_, is_open)) < max) return;
     attempts_.erase(std::ranges::find_if(attempts_, is_open));
     note_failure(ConnectFailure::TimedOut);
 }

@@ -102,6 +102,10 @@ Result<BackendLease, ConnectFailure> BackendGroup::choose(const SocketAddress& c
     return Unexpected{ConnectFailure::NoneUp};
 }
 
+bool BackendGroup::has_another(std::span<const uint64_t> tried) {
+    return collect(Clock::now(), tried) || !candidates_.empty();
+}
+
 // Those of the lowest tier that has one that is up. If none is up, those that only clients'
 // failures have put out are better than none: the one whose pause ends first. Returns whether there
 // would be one if it weren't full.
@@ -268,8 +272,7 @@ void BackendGroup::follow_pauses() {
     for (const auto& backend : backends_) {
         if (const auto until = backend->health().pause_until(); until > now)
             first = std::min(first, until);
-        if (backend->counts_elsewhere())
-            first = std::min(first, now + LookElsewhereInterval);
+        if (backend->counts_elsewhere()) first = std::min(first, now + LookElsewhereInterval);
     }
     if (first == Clock::time_point::max()) return pause_over_.stop();
     pause_over_.start(first - now);

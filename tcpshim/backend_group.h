@@ -54,6 +54,8 @@ class BackendGroup final : Backend::Owner, StandingQuestion::Owner {
     // NoneUp.
     Result<BackendLease, ConnectFailure> choose(const SocketAddress& client,
                                                 std::span<const uint64_t> tried);
+    // Whether choose() would find one, now or when somebody has let go of it.
+    bool has_another(std::span<const uint64_t> tried);
     // Whether choose() may find more when the DNS has answered. Asks again if it is time to.
     bool is_waiting_for_service();
 

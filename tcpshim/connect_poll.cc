@@ -3,8 +3,8 @@
 
 namespace proxyd::shim {
 
-ConnectPoll::ConnectPoll(EventLoop& loop)
-    : epoll_(UniqueFd::adopt(epoll_create1(EPOLL_CLOEXEC))), readable_(loop, *this) {
+ConnectPoll::ConnectPoll(EventLoop& loop, size_t many)
+    : many_(many), epoll_(UniqueFd::adopt(epoll_create1(EPOLL_CLOEXEC))), readable_(loop, *this) {
     if (epoll_.is_open()) readable_.start(epoll_);
 }
 

@@ -26,7 +26,8 @@ class ConnectPoll {
         ~Handler() = default;
     };
 
-    explicit ConnectPoll(EventLoop& loop);
+    // `many`: from how many on who has one should do with it.
+    explicit ConnectPoll(EventLoop& loop, size_t many = SIZE_MAX);
     ~ConnectPoll() = default;
     ConnectPoll(const ConnectPoll&) = delete;
     ConnectPoll& operator=(const ConnectPoll&) = delete;
@@ -38,10 +39,12 @@ class ConnectPoll {
     void remove(BorrowedFd socket, Handler& handler);
     // How many it has.
     size_t size() const { return size_; }
+    bool has_many() const { return size_ >= many_; }
 
   private:
     void on_readable() noexcept;
 
+    const size_t many_;
     UniqueFd epoll_;
     // What has come in this round and whom it is for; nullptr once it is removed.
     std::array<epoll_event, 64> events_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/connection.h"
 
-#include "base/daemon/log.h"
 #include "tcpshim/closing_words.h"
 #include "tcpshim/first_bytes.h"
 #include "tcpshim/socket_options.h"
@@ -16,9 +15,6 @@
 namespace proxyd::shim {
 namespace {
 
-// A rejected client has so long to take its answer, and may send so much meanwhile.
-constexpr Milliseconds RefusalTime{2'000};
-constexpr uint64_t RefusedBytesMax = 1 << 20;
 constexpr uint32_t GoneEvents = EPOLLHUP | EPOLLERR;
 
 // Good for timeouts, and costs next to nothing (clock_gettime(2), CLOCK_MONOTONIC_COARSE).
@@ -67,7 +63,7 @@ void Connection::describe(const ReceivedConnection& received, uint16_t port) {
 
 void Connection::begin() {
     set_user_timeout(client_, site_.configuration.user_timeout);
-    if (!services_.poll.add(client_, *this, Side::Client)) return finish(Ending::Local);
+    if (!services_.poll.add(client_, *this, Side::Client)) return cut_off(Ending::Local);
     relay_.to_backend().note_drained();
     services_.poll.call_soon(*this);
 }
@@ -107,7 +103,7 @@ void Connection::find_backend() {
     opening_.bytes = opening_bytes_;
     if (!read_first_bytes()) return finish(Ending::ClientReset);
     // One that has sent something is a connection.
-    if (first_bytes().empty() && !is_tcp_connection(client_)) return finish(Ending::Local);
+    if (first_bytes().empty() && !is_tcp_connection(client_)) return cut_off(Ending::Local);
     if (services_.loops.is_own(description_.source, description_.destination)) return refuse_loop();
     connector_ = std::make_unique<Connector>(
         services_.loop, site_.group, description_, static_cast<Connector::Owner&>(*this),
@@ -135,6 +131,7 @@ void Connection::on_connected(UniqueFd socket, BackendLease lease,
                               const SocketAddress& address) noexcept {
     backend_ = std::move(socket);
     lease_ = std::move(lease);
+    was_backend_reset_ = false;
     backend_address_ = address;
     connect_us_ = microseconds_since_start();
     if (backend_address_.has_address())
@@ -143,7 +140,7 @@ void Connection::on_connected(UniqueFd socket, BackendLease lease,
     relay_.to_client().reset_source();
     if (opening_.sent > 0) relay_.to_backend().prepare_write(backend_);
     waits_for_backend_room_ = false;
-    if (!services_.poll.add(backend_, *this, Side::Backend)) return finish(Ending::Local);
+    if (!services_.poll.add(backend_, *this, Side::Backend)) return cut_off(Ending::Local);
     state_ = State::FirstBytes;
     start_deadline();
     send_first_bytes();
@@ -157,7 +154,10 @@ void Connection::send_first_bytes() {
         to_backend.prepare_write(backend_);
         const ssize_t sent = send(backend_.borrow().number(), unsent.data(), unsent.size(),
                                   MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN) return replace_backend();
+        if (sent < 0 && errno != EAGAIN) {
+            was_backend_reset_ = true;
+            return replace_backend();
+        }
         if (sent > 0) opening_.sent += static_cast<size_t>(sent);
     }
     if (opening_.sent > header_bytes_ && first_to_backend_us_ < 0)
@@ -176,8 +176,9 @@ void Connection::on_backend_in_first_bytes(uint32_t epoll_events) {
     if ((epoll_events & AnyEnd) != 0) {
         char byte;
         relay_.to_client().prepare_read(backend_);
-        if (recv(backend_.borrow().number(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
-            return replace_backend();
+        const ssize_t size = recv(backend_.borrow().number(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (size < 0) was_backend_reset_ = true;
+        if (size < 0 || (size == 0 && !is_end_carried())) return replace_backend();
     }
     if (opening_.sent < header_bytes_) return send_first_bytes();
     settle();
@@ -197,6 +198,14 @@ void Connection::settle() {
     connector_.reset();
     state_ = State::Relaying;
     relay();
+}
+
+// Whether a backend that ends its half before it has said anything is relayed like any other: if
+// there is nobody else for the client, and no way to tell it so. It may go on reading.
+bool Connection::is_end_carried() const {
+    return !may_replace_backend() ||
+           (closing_words(recognise_client(first_bytes()), ConnectFailure::ClosedEarly).empty() &&
+            !connector_->may_find_another());
 }
 
 bool Connection::may_replace_backend() const {
@@ -236,17 +245,6 @@ void Connection::relay() {
     if (relay_.to_client().waits_for_room()) wait_for_room(Side::Client);
     if (relay_.to_backend().waits_for_room()) wait_for_room(Side::Backend);
     if (relay_.is_half_closed() && !is_deadline_for_half_) start_deadline();
-}
-
-void Connection::end_relay(Relay::State how) {
-    if (how == Relay::State::Ended)
-        return finish(relay_.first_to_end() == Side::Client ? Ending::ClientClosed
-                                                            : Ending::BackendClosed);
-    const int error = relay_.error();
-    const bool is_lost = error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH;
-    if (relay_.broken_side() == Side::Client)
-        return finish(is_lost ? Ending::ClientLost : Ending::ClientReset, Reset::Backend);
-    finish(is_lost ? Ending::BackendLost : Ending::BackendReset, Reset::Client);
 }
 
 void Connection::note_activity() {
@@ -289,7 +287,7 @@ void Connection::on_deadline() noexcept {
     if (timeout.count() == 0) return;
     const Milliseconds passed{coarse_now_ms() - active_ms_};
     if (passed < timeout) return deadline_.start(timeout - passed + Milliseconds(1));
-    finish(is_deadline_for_half_ ? Ending::HalfClosedTimeout : Ending::IdleTimeout);
+    cut_off(is_deadline_for_half_ ? Ending::HalfClosedTimeout : Ending::IdleTimeout);
 }
 
 // Not before a connection has lived for so long: most end earlier, and save the system calls.
@@ -304,88 +302,6 @@ void Connection::keep_alive() {
 void Connection::on_no_backend(ConnectFailure failure) noexcept {
     failure_ = failure;
     refuse();
-}
-
-// One round of an endless chain, which whoever began it learns through all that there are.
-void Connection::refuse_loop() {
-    if (!std::exchange(site_.is_loop_told, true)) {
-        SocketAddress::Text text;
-        log_warning(
-            "site {}: a connection to {} has come back as a client: a backend's address leads to "
-            "proxyd itself",
-            site_.configuration.name, description_.destination.format(text));
-    }
-    failure_ = ConnectFailure::Loop;
-    refuse();
-}
-
-// The answer must arrive: unread input would turn the close into a reset that destroys it.
-void Connection::refuse() {
-    if (connector_) attempts_ = connector_->attempts();
-    connector_.reset();
-    state_ = State::Refusing;
-    const auto buffer = services_.relay.buffer;
-    Bytes first = first_bytes();
-    if (first.empty()) {
-        const ssize_t size =
-            recv(client_.borrow().number(), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-        first = Bytes(buffer).first(size > 0 ? static_cast<size_t>(size) : 0);
-    }
-    const std::string words = closing_words(recognise_client(first), failure_);
-    if (!words.empty())
-        send(client_.borrow().number(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    shutdown(client_.borrow().number(), SHUT_WR);
-    deadline_.start(RefusalTime);
-    drain_refused();
-}
-
-void Connection::drain_refused() {
-    const auto buffer = services_.relay.buffer;
-    while (true) {
-        const ssize_t size =
-            recv(client_.borrow().number(), buffer.data(), buffer.size(), MSG_TRUNC | MSG_DONTWAIT);
-        if (size < 0 && errno == EAGAIN) return;
-        bytes_at_last_activity_ += size > 0 ? static_cast<uint64_t>(size) : 0;
-        if (size <= 0 || bytes_at_last_activity_ > RefusedBytesMax)
-            return finish(Ending::NoBackend);
-    }
-}
-
-void Connection::end_now(Ending ending) {
-    finish(ending);
-}
-
-void Connection::finish(Ending ending, Reset reset) {
-    const ConnectionRecord its_record = record(ending);
-    relay_.abandon(services_.relay.pipes);
-    services_.poll.forget(*this);
-    services_.loops.forget(this);
-    if (reset == Reset::Client) reset_at_close(client_);
-    if (reset == Reset::Backend && backend_.is_open()) reset_at_close(backend_);
-    connector_.reset();
-    services_.closing.add(std::move(client_));
-    if (backend_.is_open()) services_.closing.add(std::move(backend_));
-    services_.owner.on_connection_end(*this, its_record);
-}
-
-ConnectionRecord Connection::record(Ending ending) const {
-    return {.site = site_.configuration.name,
-            .port = description_.edge_port,
-            .client = description_.source,
-            .destination = description_.destination,
-            .name = description_.name,
-            .id = description_.id,
-            .backend = lease_.is_held() ? lease_.backend().text() : std::string_view(),
-            .backend_address = backend_address_,
-            .attempts = connector_ ? connector_->attempts() : attempts_,
-            .bytes_to_backend = relay_.to_backend().bytes(),
-            .bytes_to_client = relay_.to_client().bytes(),
-            .connect_us = connect_us_,
-            .first_to_backend_us = first_to_backend_us_,
-            .first_to_client_us = first_to_client_us_,
-            .total_us = microseconds_since_start(),
-            .ending = ending,
-            .failure = failure_};
 }
 
 int64_t Connection::microseconds_since_start() const {

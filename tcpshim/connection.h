@@ -86,7 +86,7 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     size_t index = 0;  // the worker's
 
   private:
-    enum class Reset : uint8_t { Nobody, Client, Backend };
+    enum class Reset : uint8_t { Nobody, Client, Backend, Both };
 
     void on_socket_events(Side side, uint32_t epoll_events) noexcept override;
     void on_turn() noexcept override;
@@ -103,6 +103,7 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     bool read_first_bytes();
     void send_first_bytes();
     void on_backend_in_first_bytes(uint32_t epoll_events);
+    bool is_end_carried() const;
     bool may_replace_backend() const;
     void replace_backend();
     void settle();
@@ -115,6 +116,7 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     void note_activity();
     void start_deadline();
     void keep_alive();
+    void cut_off(Ending ending);
     void finish(Ending ending, Reset reset = Reset::Nobody);
     ConnectionRecord record(Ending ending) const;
     int64_t microseconds_since_start() const;
@@ -140,6 +142,7 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     uint32_t attempts_ = 0;
     State state_ = State::New;
     ConnectFailure failure_ = ConnectFailure::Local;
+    bool was_backend_reset_ = false;  // the last one that it had
     bool is_kept_alive_ = false, is_deadline_for_half_ = false;
     bool waits_for_client_room_ = false, waits_for_backend_room_ = false;
     TimerWatcher<&Connection::on_deadline> deadline_;

@@ -31,6 +31,10 @@ void Connector::next(ConnectFailure why) {
     try_next();
 }
 
+bool Connector::may_find_another() const {
+    return group_.has_another(tried_) || group_.is_waiting_for_service();
+}
+
 void Connector::run_clock() {
     clock_started_ = Clock::now();
 }

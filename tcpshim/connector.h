@@ -58,6 +58,8 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
     // failure (BackendLease::note_failed isn't called beside it); the owner has let its lease go.
     // The time since on_connected() doesn't count for backend_wait.
     void next(ConnectFailure why);
+    // Whether next() may find one.
+    bool may_find_another() const;
     uint32_t attempts() const { return static_cast<uint32_t>(tried_.size()); }  // backends tried
 
   private:

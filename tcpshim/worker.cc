@@ -44,6 +44,11 @@ size_t affordable_connections() {
     return limit > 2 * DescriptorsKept ? (limit - DescriptorsKept) / 4 * 3 / 2 : 8;
 }
 
+// Beyond one for each client, which has room anyway.
+size_t attempts_that_are_many() {
+    return std::max<size_t>(descriptor_limit() / 16, 1);
+}
+
 }  // namespace
 
 Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& resolver,
@@ -54,7 +59,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, Resolver& re
       resolver_(resolver),
       connections_affordable_(affordable_connections()),
       poll_(loop),
-      connecting_(loop),
+      connecting_(loop, attempts_that_are_many()),
       pipes_(affordable_pipes(), PipesIdleMax, PipeBytes),
       buffer_(std::make_unique<uint8_t[]>(BufferBytes)),
       services_{loop, poll_, {pipes_, {buffer_.get(), BufferBytes}}, loops_, closing_, *this},
@@ -157,8 +162,7 @@ void Worker::drain(bool takes_what_is_queued) {
 // Who drains for weeks needn't know who is up: that is its successor's affair.
 void Worker::rest_if_settled() noexcept {
     const bool is_settled = std::ranges::none_of(connections_, [](const auto& connection) {
-        return connection->state() == Connection::State::Connecting ||
-               connection->state() == Connection::State::FirstBytes;
+        return connection->state() < Connection::State::Relaying;
     });
     if (!is_settled) return rest_.start(SettledInterval);
     for (const auto& site : sites_)

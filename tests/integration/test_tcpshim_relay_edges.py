@@ -14,7 +14,7 @@ import pytest
 
 from support import client_hello
 from support.processes import DeadlineSeconds, descriptors_of
-from support.relay_ends import RelayEnds, Transfer, nothing_left, random_bytes, read_to_end, reset
+from support.relay_ends import RelayEnds, Transfer, nothing_left, random_bytes, read_to_end, read_to_reset, reset
 from support.workspace import Port
 
 Hello = client_hello.captured("blog.example.org")
@@ -116,7 +116,7 @@ def test_a_relay_where_nothing_moves_ends(workspace):
     ends = RelayEnds(workspace, idle_timeout="50ms")
     client, backend = ends.new_pair()
     address = client.getsockname()
-    assert read_to_end(client) == read_to_end(backend) == b""
+    assert read_to_reset(client) == read_to_reset(backend) == b""
     assert ends.ending_of(address) == "idle_timeout"
 
 
@@ -125,7 +125,7 @@ def test_a_half_closed_relay_where_nothing_moves_ends(workspace):
     client, backend = ends.new_pair()
     address = client.getsockname()
     client.shutdown(socket.SHUT_WR)
-    assert read_to_end(backend) == read_to_end(client) == b""
+    assert read_to_end(backend) == read_to_reset(client) == b""
     assert ends.ending_of(address) == "half_closed_timeout"
 
 
