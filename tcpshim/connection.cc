@@ -190,6 +190,8 @@ void Connection::settle() {
     std::vector<uint8_t>().swap(opening_bytes_);
     header_bytes_ = 0;
     attempts_ = connector_->attempts();
+    if (!connector_->failed().empty())
+        failed_ = std::make_unique<const std::string>(connector_->failed());
     connector_.reset();
     state_ = State::Relaying;
     relay();
@@ -304,8 +306,6 @@ void Connection::on_no_backend(ConnectFailure failure) noexcept {
 
 // The answer must arrive: unread input would turn the close into a reset that destroys it.
 void Connection::refuse() {
-    attempts_ = connector_->attempts();
-    connector_.reset();
     state_ = State::Refusing;
     const auto buffer = services_.relay.buffer;
     Bytes first = first_bytes();
@@ -339,12 +339,11 @@ void Connection::end_now(Ending ending) {
 }
 
 void Connection::finish(Ending ending, Reset reset) {
-    const ConnectionRecord its_record = record(ending);
+    const ConnectionRecord its_record = record(ending);  // has views into the connector
     relay_.abandon(services_.relay.pipes);
     services_.poll.forget(*this);
     if (reset == Reset::Client) reset_at_close(client_);
     if (reset == Reset::Backend && backend_.is_open()) reset_at_close(backend_);
-    connector_.reset();
     services_.closing.add(std::move(client_));
     if (backend_.is_open()) services_.closing.add(std::move(backend_));
     services_.owner.on_connection_end(*this, its_record);
@@ -357,9 +356,14 @@ ConnectionRecord Connection::record(Ending ending) const {
             .destination = description_.destination,
             .name = description_.name,
             .id = description_.id,
-            .backend = lease_.is_held() ? lease_.backend().text() : std::string_view(),
+            .backend = lease_.is_held() ? std::string_view(lease_.backend().text())
+                       : connector_     ? connector_->last_tried()
+                                        : std::string_view(),
             .backend_address = backend_address_,
             .attempts = connector_ ? connector_->attempts() : attempts_,
+            .failed = connector_ ? std::string_view(connector_->failed())
+                      : failed_  ? std::string_view(*failed_)
+                                 : std::string_view(),
             .bytes_to_backend = relay_.to_backend().bytes(),
             .bytes_to_client = relay_.to_client().bytes(),
             .connect_us = connect_us_,

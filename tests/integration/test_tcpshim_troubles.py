@@ -70,6 +70,7 @@ def test_a_client_gets_through_to_another_server(workspace, cause):
     assert get(workspace) == b"good\n"
     line = routes.line()
     assert (line["backend"], line["attempts"], line["cause"]) == (good.where(PlainPort), "2", "-")
+    assert line["failed"] == f"{bad}/{cause}"
     if cause == "refused":
         routes.proxyd.wait_for_line(f" warning .*backend {bad} has failed.* last: {cause}; ")
     assert get(workspace) == b"good\n"
