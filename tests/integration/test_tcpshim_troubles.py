@@ -142,8 +142,11 @@ def test_servers_in_a_black_hole(workspace):
 
 def test_one_of_three_servers_is_killed_under_load(workspace):
     servers = [TcpNginx(workspace, f"server{number}", Port, PlainPort) for number in range(3)]
+    # Files: a pipe to a test that is slow loses lines.
+    logs = [str(workspace.path / f"{name}.log") for name in ("proxyd", "tcpshim")]
     routes = TcpRoutes(workspace, {Name: {"tcp": [server.where(PlainPort) for server in servers],
-                                          "failure_pause": "10ms", "failure_pause_max": "50ms"}})
+                                          "failure_pause": "10ms", "failure_pause_max": "50ms"}},
+                       access_log=logs[0], tcpshim={"access_log": logs[1]})
     load = Load(workspace, Request, count=6000, progress=1000, at_once=50, seconds=4 * DeadlineSeconds, sources=100)
     load.wait_until_done(1000)
     servers[0].kill()

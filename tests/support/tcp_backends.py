@@ -22,12 +22,13 @@ PostgresqlPrograms = "/usr/lib/postgresql/15/bin"
 
 
 class TcpRoutes:
-    """proxyd and the tcpshim that it runs, whose log is proxyd's."""
+    """proxyd and the tcpshim that it runs, whose log is proxyd's, unless its access log is a file."""
 
     def __init__(self, workspace, routes, ports=(Port,), tcpshim=None, **configuration):
         directory = workspace.site("tcp")
         os.chmod(workspace.path, 0o711)
         self.control = workspace.path / "tcpshim.sock"
+        self.access_log = (tcpshim or {}).get("access_log")
         self.proxyd = workspace.start_proxyd(**{
             "listen": [f"{workspace.address}:{port}" for port in ports], "routes": routes,
             "tcpshim": {"directory": str(directory), "control": str(self.control), **(tcpshim or {})},
@@ -35,7 +36,8 @@ class TcpRoutes:
 
     def lines(self):
         """What tcpshim has logged of each client that has ended."""
-        lines = [line for line in self.proxyd.lines if " access " in line and " ending=" in line]
+        all_lines = pathlib.Path(self.access_log).read_text().splitlines() if self.access_log else self.proxyd.lines
+        lines = [line for line in all_lines if " access " in line and " ending=" in line]
         return [dict(pair.split("=", 1) for pair in line.split(" ")[2:]) for line in lines]
 
     def line(self, index=0, **expected):
