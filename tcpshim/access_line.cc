@@ -27,6 +27,7 @@ void put_fields(const ConnectionRecord& record, Put&& put) {
     put.path("backend", record.backend, "");
     put.text("address", has_address ? record.backend_address.format(address) : "");
     put.number("attempts", record.attempts);
+    put.path("failed", record.failed, "");
     put.text("ending", ending_word(record.ending));
     put.text("cause",
              record.ending == Ending::NoBackend ? connect_failure_word(record.failure) : "");

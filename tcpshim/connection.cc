@@ -195,6 +195,8 @@ void Connection::settle() {
     std::vector<uint8_t>().swap(opening_bytes_);
     header_bytes_ = 0;
     attempts_ = connector_->attempts();
+    if (!connector_->failed().empty())
+        failed_ = std::make_unique<const std::string>(connector_->failed());
     connector_.reset();
     state_ = State::Relaying;
     relay();

@@ -32,6 +32,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace proxyd::shim {
@@ -128,7 +129,8 @@ class Connection final : private RelayPoll::Handler, private Connector::Owner {
     std::unique_ptr<char[]> texts_;  // those of the description
     SocketAddress backend_address_;
     BackendLease lease_;
-    std::unique_ptr<Connector> connector_;  // until the backend is there to stay
+    std::unique_ptr<Connector> connector_;       // until the backend is there to stay
+    std::unique_ptr<const std::string> failed_;  // those before it
     Relay relay_;
     // The PROXY protocol header and the client's first bytes: how much of them this backend has,
     // and all of them for another one.

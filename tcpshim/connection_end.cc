@@ -47,8 +47,6 @@ void Connection::refuse_loop() {
 
 // The answer must arrive: unread input would turn the close into a reset that destroys it.
 void Connection::refuse() {
-    if (connector_) attempts_ = connector_->attempts();
-    connector_.reset();
     state_ = State::Refusing;
     const auto buffer = services_.relay.buffer;
     Bytes first = first_bytes();
@@ -93,14 +91,13 @@ void Connection::cut_off(Ending ending) {
 }
 
 void Connection::finish(Ending ending, Reset reset) {
-    const ConnectionRecord its_record = record(ending);
+    const ConnectionRecord its_record = record(ending);  // has views into the connector
     relay_.abandon(services_.relay.pipes);
     services_.poll.forget(*this);
     services_.loops.forget(this);
     if (reset == Reset::Client || reset == Reset::Both) reset_at_close(client_);
     if ((reset == Reset::Backend || reset == Reset::Both) && backend_.is_open())
         reset_at_close(backend_);
-    connector_.reset();
     services_.closing.add(std::move(client_));
     if (backend_.is_open()) services_.closing.add(std::move(backend_));
     services_.owner.on_connection_end(*this, its_record);
@@ -113,9 +110,14 @@ ConnectionRecord Connection::record(Ending ending) const {
             .destination = description_.destination,
             .name = description_.name,
             .id = description_.id,
-            .backend = lease_.is_held() ? lease_.backend().text() : std::string_view(),
+            .backend = lease_.is_held() ? std::string_view(lease_.backend().text())
+                       : connector_     ? connector_->last_tried()
+                                        : std::string_view(),
             .backend_address = backend_address_,
             .attempts = connector_ ? connector_->attempts() : attempts_,
+            .failed = connector_ ? std::string_view(connector_->failed())
+                      : failed_  ? std::string_view(*failed_)
+                                 : std::string_view(),
             .bytes_to_backend = relay_.to_backend().bytes(),
             .bytes_to_client = relay_.to_client().bytes(),
             .connect_us = connect_us_,

@@ -38,9 +38,10 @@ struct ConnectionRecord {
     uint16_t port = 0;      // of the site socket
     SocketAddress client, destination;
     std::string_view name, id;      // "" if the payload has none
-    std::string_view backend;       // as the configuration has it; "" if none was ever tried
+    std::string_view backend;       // tried last, as the configuration has it; "" if none was
     SocketAddress backend_address;  // none: never connected, or a Unix stream
     uint32_t attempts = 0;          // backends tried
+    std::string_view failed;        // those that failed, and how; "" if none has
     uint64_t bytes_to_backend = 0;  // the client's own: without a PROXY protocol header
     uint64_t bytes_to_client = 0;   // the backend's own: without what a rejected client is told
     // Since the handoff was taken; -1: never.

@@ -26,7 +26,7 @@ void Connector::start() {
 void Connector::next(ConnectFailure why) {
     assert(!tried_.empty() && !connect_);
     if (Backend* backend = group_.find(tried_.back())) backend->note_failed(why, began_);
-    last_failure_ = why;
+    note_failure(why);
     run_clock();
     try_next();
 }
@@ -89,7 +89,7 @@ void Connector::on_backend_connected(UniqueFd socket, const SocketAddress& addre
 
 void Connector::on_backend_failed(ConnectFailure failure) noexcept {
     lease_.note_failed(failure);
-    last_failure_ = failure;
+    note_failure(failure);
     connect_.reset();
     lease_.release();
     try_next();
@@ -99,6 +99,7 @@ void Connector::on_wait_over() noexcept {
     ConnectFailure failure = last_failure_.value_or(ConnectFailure::TimedOut);
     if (connect_) {
         failure = ConnectFailure::TimedOut;
+        note_failure(failure);
         // One that came late had too little time to be blamed.
         const bool had_time = Clock::now() - began_ >= group_.site().connect_timeout / 2;
         if (had_time || attempts() == 1) lease_.note_failed(failure);
@@ -107,6 +108,17 @@ void Connector::on_wait_over() noexcept {
     lease_.release();
     group_.stop_waiting(*this);
     give_up(failure);
+}
+
+std::string_view Connector::last_tried() const {
+    const Backend* const backend = tried_.empty() ? nullptr : group_.find(tried_.back());
+    return backend != nullptr ? std::string_view(backend->text()) : std::string_view();
+}
+
+void Connector::note_failure(ConnectFailure failure) {
+    last_failure_ = failure;
+    if (!failed_.empty()) failed_ += ',';
+    failed_.append(last_tried()).append("/").append(connect_failure_word(failure));
 }
 
 void Connector::give_up(ConnectFailure failure) {

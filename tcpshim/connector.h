@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -61,6 +62,9 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
     // Whether next() may find one.
     bool may_find_another() const;
     uint32_t attempts() const { return static_cast<uint32_t>(tried_.size()); }  // backends tried
+    // Those that have failed, and how: "nas1.lan:443/timed_out,nas2.lan:443/refused".
+    const std::string& failed() const { return failed_; }
+    std::string_view last_tried() const;  // "": none, or it is gone
 
   private:
     void on_backend_connected(UniqueFd socket, const SocketAddress& address) noexcept override;
@@ -71,6 +75,7 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
     void limit_wait();
     void stop_clock();
     void try_next();
+    void note_failure(ConnectFailure failure);
     void give_up(ConnectFailure failure);
 
     EventLoop& loop_;
@@ -84,7 +89,8 @@ class Connector final : BackendConnect::Owner, BackendGroup::Waiter {
     Clock::time_point began_{};  // the last try
     std::optional<ConnectFailure> last_failure_;
     std::vector<uint64_t> tried_;  // numbers of backends
-    BackendLease lease_;           // of the one that is being tried
+    std::string failed_;
+    BackendLease lease_;  // of the one that is being tried
     std::optional<BackendConnect> connect_;
     TimerWatcher<&Connector::on_wait_over> wait_over_;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tcpshim/host_addresses.h"
 
+#include "base/daemon/log.h"
+
 namespace proxyd::shim {
 
 HostAddresses::HostAddresses(const std::vector<SocketAddress>& addresses) {
@@ -52,7 +54,17 @@ void HostAddresses::stop_waiting(Waiter& waiter) {
     if (waiter.is_linked()) waiters_.remove(waiter);
 }
 
+// A name of one family alone is an ordinary one; of neither, it is misspelt, or will come to be.
+void HostAddresses::tell_if_unknown() {
+    const bool is_unknown =
+        ipv6_question_->is_answered_with_nothing() && ipv4_question_->is_answered_with_nothing();
+    if (is_unknown && !is_told_unknown_)
+        log_warning("{} has no address in the DNS", ipv6_question_->name());
+    is_told_unknown_ = is_unknown;
+}
+
 void HostAddresses::on_records(StandingQuestion&) noexcept {
+    tell_if_unknown();
     // Who is called may wait again, stop others' waiting, or let this host be: nothing is touched
     // after the last one. One who is called once too often only looks again.
     for (size_t left = waiters_.size(); left > 0; left--) {

@@ -57,10 +57,12 @@ class HostAddresses final : StandingQuestion::Owner {
 
   private:
     void on_records(StandingQuestion& question) noexcept override;
+    void tell_if_unknown();
 
     std::vector<SocketAddress> fixed_ipv6_, fixed_ipv4_;
     std::optional<StandingQuestion> ipv6_question_, ipv4_question_;
     IntrusiveList<Waiter> waiters_;
+    bool is_told_unknown_ = false;
 };
 
 }  // namespace proxyd::shim

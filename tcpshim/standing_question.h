@@ -45,6 +45,10 @@ class StandingQuestion final : DnsChannel::Asker {
     const DnsRecords& records() const { return records_; }
     bool is_asking() const { return question_.is_asked(); }
     bool has_had_outcome() const { return has_had_outcome_; }
+    // A name server has said last that there is nothing.
+    bool is_answered_with_nothing() const {
+        return has_had_outcome_ && last_outcome_ != DnsOutcome::Failed && records_.empty();
+    }
     const std::string& name() const { return name_; }
 
   private:

@@ -70,7 +70,7 @@ void StatisticsWriter::count_end(const ConnectionRecord& record) {
     add_timing(site.timings[static_cast<size_t>(Timing::Connect)], record.connect_us);
     add_timing(site.timings[static_cast<size_t>(Timing::FirstByte)], record.first_to_client_us);
     add_timing(site.timings[static_cast<size_t>(Timing::Total)], record.total_us);
-    if (record.backend.empty() || record.connect_us < 0) return;
+    if (record.ending == Ending::NoBackend || record.connect_us < 0) return;
     Slot* const slot = slot_of(found->second, record.backend);
     if (slot == nullptr) return;
     BackendStatistics* const backend = slot->memory;

@@ -70,6 +70,7 @@ def test_a_name_that_nobody_knows_yet_is_asked_again(workspace, names, server):
     assert reach.client() == ("not_resolved", "-", 1)
     names.start({"other.lan": [address]})
     until(reach, ("not_resolved", "-", 1))
+    reach.child.wait_for_line(" warning nas.lan has no address in the DNS$")
     names.restart({"nas.lan": [address]})
     until(reach, ("nas.lan:8443", f"{address}:8443", 1))
 

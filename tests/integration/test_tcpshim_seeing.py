@@ -11,7 +11,7 @@ from support.configured_relay import ConfiguredRelay
 from support.processes import DeadlineSeconds
 from support.workspace import wait_until
 
-Fields = ["id", "client", "listener", "name", "site", "port", "backend", "address", "attempts", "ending", "cause",
+Fields = ["id", "client", "listener", "name", "site", "port", "backend", "address", "attempts", "failed", "ending", "cause",
           "to_backend", "to_client", "connect_us", "first_to_backend_us", "first_to_client_us", "total_us"]
 
 
@@ -40,6 +40,8 @@ def test_a_client_without_a_backend(workspace):
     client = relay.new_client(first_bytes=b"hello")
     client.recv(100)
     line = relay.access_line()
+    nobody = f"{workspace.address}:1"
+    assert (line["backend"], line["failed"]) == (nobody, f"{nobody}/refused")
     assert (line["ending"], line["cause"], line["connect_us"]) == ("no_backend", "refused", "-")
     [status] = relay.objects("status")
     assert status["sites"][0]["no_backend"] == {"refused": 1}

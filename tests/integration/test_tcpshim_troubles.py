@@ -70,6 +70,7 @@ def test_a_client_gets_through_to_another_server(workspace, cause):
     assert get(workspace) == b"good\n"
     line = routes.line()
     assert (line["backend"], line["attempts"], line["cause"]) == (good.where(PlainPort), "2", "-")
+    assert line["failed"] == f"{bad}/{cause}"
     if cause == "refused":
         routes.proxyd.wait_for_line(f" warning .*backend {bad} has failed.* last: {cause}; ")
     assert get(workspace) == b"good\n"
@@ -141,9 +142,11 @@ def test_servers_in_a_black_hole(workspace):
 
 def test_one_of_three_servers_is_killed_under_load(workspace):
     servers = [TcpNginx(workspace, f"server{number}", Port, PlainPort) for number in range(3)]
+    # Files: a pipe to a test that is slow loses lines.
+    logs = [str(workspace.path / f"{name}.log") for name in ("proxyd", "tcpshim")]
     routes = TcpRoutes(workspace, {Name: {"tcp": [server.where(PlainPort) for server in servers],
                                           "failure_pause": "10ms", "failure_pause_max": "50ms"}},
-                       tcpshim={"access_log": str(workspace.path / "relayed")}, access_log=str(workspace.path / "access"))
+                       access_log=logs[0], tcpshim={"access_log": logs[1]})
     load = Load(workspace, Request, count=6000, progress=1000, at_once=50, seconds=4 * DeadlineSeconds, sources=100)
     load.wait_until_done(1000)
     servers[0].kill()

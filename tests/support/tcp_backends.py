@@ -22,7 +22,7 @@ PostgresqlPrograms = "/usr/lib/postgresql/15/bin"
 
 
 class TcpRoutes:
-    """proxyd and the tcpshim that it runs, whose log is proxyd's unless `tcpshim` has an access_log, a file."""
+    """proxyd and the tcpshim that it runs, whose log is proxyd's, unless its access log is a file."""
 
     def __init__(self, workspace, routes, ports=(Port,), tcpshim=None, **configuration):
         directory = workspace.site("tcp")
@@ -36,8 +36,8 @@ class TcpRoutes:
 
     def lines(self):
         """What tcpshim has logged of each client that has ended."""
-        log = pathlib.Path(self.access_log).read_text().splitlines() if self.access_log else self.proxyd.lines
-        lines = [line for line in log if " access " in line and " ending=" in line]
+        all_lines = pathlib.Path(self.access_log).read_text().splitlines() if self.access_log else self.proxyd.lines
+        lines = [line for line in all_lines if " access " in line and " ending=" in line]
         return [dict(pair.split("=", 1) for pair in line.split(" ")[2:]) for line in lines]
 
     def line(self, index=0, **expected):

@@ -18,6 +18,7 @@ ConnectionRecord relayed() {
     record.backend = "nas.lan:443";
     record.backend_address = *SocketAddress::parse_host("10.0.0.7", 443);
     record.attempts = 2;
+    record.failed = "old nas.lan:443/timed_out";
     record.bytes_to_backend = 517;
     record.bytes_to_client = 5'000'000'000;
     record.connect_us = 812;
@@ -37,13 +38,14 @@ TEST_CASE("tcpshim's access line: a relayed connection as text", "[tcpshim_acces
     CHECK(line ==
           "T access id=68a3f1 client=192.0.2.7:50000 listener=[2001:db8::1]:443 "
           "name=nas.example.org site=nas port=443 backend=nas.lan:443 address=10.0.0.7:443 "
-          "attempts=2 ending=client_closed cause=- to_backend=517 to_client=5000000000 "
+          "attempts=2 failed=old\\x20nas.lan:443/timed_out ending=client_closed cause=- "
+          "to_backend=517 to_client=5000000000 "
           "connect_us=812 first_to_backend_us=830 first_to_client_us=1950 total_us=60000000\n");
 }
 
 TEST_CASE("tcpshim's access line: a client without a backend as JSON", "[tcpshim_access_line]") {
     ConnectionRecord record = relayed();
-    record.name = record.id = record.backend = "";
+    record.name = record.id = record.backend = record.failed = "";
     record.backend_address = {};
     record.bytes_to_client = 0;
     record.connect_us = record.first_to_backend_us = record.first_to_client_us = -1;
@@ -52,13 +54,14 @@ TEST_CASE("tcpshim's access line: a client without a backend as JSON", "[tcpshim
     std::string line;
     append_json_line(line, "T", record);
 
-    CHECK(line ==
-          R"({"time":"T","id":null,"client":"192.0.2.7:50000","listener":"[2001:db8::1]:443",)"
-          R"("name":null,"site":"nas","port":443,"backend":null,"address":null,"attempts":2,)"
-          R"("ending":"no_backend","cause":"timed_out","to_backend":517,"to_client":0,)"
-          R"("connect_us":null,"first_to_backend_us":null,"first_to_client_us":null,)"
-          R"("total_us":60000000})"
-          "\n");
+    CHECK(
+        line ==
+        R"({"time":"T","id":null,"client":"192.0.2.7:50000","listener":"[2001:db8::1]:443",)"
+        R"("name":null,"site":"nas","port":443,"backend":null,"address":null,"attempts":2,"failed":null,)"
+        R"("ending":"no_backend","cause":"timed_out","to_backend":517,"to_client":0,)"
+        R"("connect_us":null,"first_to_backend_us":null,"first_to_client_us":null,)"
+        R"("total_us":60000000})"
+        "\n");
 }
 
 TEST_CASE("tcpshim's access line: an entry of the journal has fields of its own",
