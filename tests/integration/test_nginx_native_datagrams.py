@@ -113,6 +113,23 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     assert children_of(nginx.master_pid()) == workers
 
 
+@EveryFlavour
+def test_an_ipv4_client_of_an_ipv6_socket(workspace, start, flavour):
+    """As it is for a listener of nginx's own with ipv6only=off."""
+    nginx = start(flavour)
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        port = listener.getsockname()[1]
+        client = workspace.close_at_end(socket.create_connection((workspace.address, port), DeadlineSeconds))
+        accepted = workspace.close_at_end(listener.accept()[0])
+    Sender(workspace, nginx).send(Good, accepted)
+    accepted.close()
+    client.sendall(Get)
+    with client.makefile("r") as answer:
+        body = answer.read().partition("\n\n")[2]
+    assert body.startswith(f"nginx client ::ffff:{client.getsockname()[0]} {client.getsockname()[1]} "
+                           f"local ::ffff:{workspace.address} {port} ")
+
+
 def tcp_sockets():
     """As ss(8) has them: the peer's address, and the timer."""
     rows = subprocess.run(["ss", "-Htno"], capture_output=True, text=True, check=True).stdout.splitlines()
@@ -129,17 +146,6 @@ def test_options_of_the_listener_reach_the_connections(workspace, start, flavour
     workers = children_of(nginx.master_pid())
     kept = [line for line in tcp_sockets() if line["peer"] == client.address]
     assert workers and len(kept) == 1 and kept[0]["timer"].startswith("keepalive"), kept
-
-
-@pytest.mark.parametrize("options, message", [
-    ("reuseport", "reuseport"), ("deferred", "deferred"), ("backlog=10", "backlog"), ("fastopen=3", "fastopen")])
-@EveryFlavour
-def test_options_that_mean_nothing_here_are_refused(workspace, flavour, options, message):
-    nginx = NativeNginx(workspace, flavour, options=options)
-    assert nginx.wait_for_exit() == 1
-    line = nginx.wait_for_line("emerg").string
-    assert (f'"{message}" parameter is incompatible with "handoff"' if flavour.is_patched
-            else f'invalid parameter "{options}"') in line
 
 
 def test_the_patches_have_the_files_of_the_module():
