@@ -2,6 +2,7 @@
 """nginx that receives handoffs by itself: datagrams that are none, options, and what the patches and the module share."""
 
 import array
+import os
 import re
 import socket
 import struct
@@ -11,7 +12,6 @@ import pytest
 
 from nginx_native_support import EveryFlavour, Flavours, Get, IsLong, curl, start
 from support.native_nginx import Flavour, HttpPort, NativeNginx, Script
-from support.load import peers_of
 from support.processes import DeadlineSeconds, children_of, descriptors_of
 from support.workspace import wait_until
 
@@ -24,8 +24,10 @@ class Sender:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.socket.settimeout(DeadlineSeconds)
         self.socket.connect(str(nginx.socket_path(HttpPort)))
+        self.given = set()  # as /proc/PID/fd has it
 
     def send(self, payload, *given):
+        self.given |= {os.readlink(f"/proc/self/fd/{one.fileno()}") for one in given}
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [one.fileno() for one in given]))]
         self.socket.sendmsg([payload], rights if given else [])
 
@@ -72,10 +74,7 @@ def assert_says(client, expected):
 @pytest.mark.parametrize("flavour", [*Flavours, *([Flavour("1.22.1", asan=True)] if IsLong else [])], ids=str)
 def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     nginx = start(flavour)
-    curl.request(nginx)
     workers = children_of(nginx.master_pid())
-    wait_until(lambda: not any(peers_of(pid) for pid in workers), "the end of its connection")
-    before = sorted(kind for pid in workers for kind in descriptors_of(pid))
     sender = Sender(workspace, nginx)
     for payload, expected in Payloads.values():
         client, accepted = connected_pair(workspace)
@@ -86,7 +85,7 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
         sender.send(payload)
     # Several descriptors: the first is the connection.
     client, accepted = connected_pair(workspace)
-    with open("/dev/null") as file:
+    with open(nginx.configuration) as file:
         sender.send(Good, accepted, *[file] * 252)
     accepted.close()
     assert_says(client, "name|id|192.0.2.1|1024")
@@ -94,7 +93,7 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     gone, accepted = connected_pair(workspace)
     gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     gone.close()
-    with open("/dev/null") as file, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, \
+    with open(nginx.configuration) as file, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, \
             socket.create_server((workspace.address, 0)) as listener, socket.socket() as unconnected, \
             socket.socketpair()[0] as local:
         udp.connect((workspace.address, 9))
@@ -109,7 +108,7 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
                            (14, "handoff without a PROXY protocol header, accepted")):
         wait_until(lambda: len([line for line in nginx.lines if "[info]" in line and message in line]) == count,
                    f"{count} lines: {message}")
-    wait_until(lambda: sorted(kind for pid in workers for kind in descriptors_of(pid)) == before, "the same descriptors")
+    wait_until(lambda: not sender.given & {kind for pid in workers for kind in descriptors_of(pid)}, "the end of all")
     assert children_of(nginx.master_pid()) == workers
 
 
