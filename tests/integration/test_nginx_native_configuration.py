@@ -97,7 +97,7 @@ def test_several_servers_behind_one_socket_are_told_apart_by_name(workspace, sta
 @EveryFlavour
 def test_the_configuration_of_the_readme_is_right(workspace, flavour):
     text = (Script.parent / "README.md").read_text()
-    text = text[text.index("    log_format handoff"):text.index("From nginx 1.25.1")]
+    text = text[text.index("    log_format handoff"):text.index("Then `sudo nginx -t")]
     certificate, key = certificate_of_servers(workspace)
     text = text.replace("/run/proxyd/sites/web", str(workspace.site("nginx"))).replace("/var/log/nginx", str(workspace.path))
     text = text.replace("/etc/ssl/www.pem", str(certificate)).replace("/etc/ssl/www.key", str(key))

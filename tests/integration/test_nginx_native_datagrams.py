@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-from nginx_native_support import EveryFlavour, Flavours, Get, IsLong, curl, start
-from support.native_nginx import Flavour, HttpPort, NativeNginx, Script
+from nginx_native_support import EveryFlavour, Get, curl, start
+from support.native_nginx import HttpPort, Script
 from support.processes import DeadlineSeconds, children_of, descriptors_of
 from support.workspace import wait_until
 
@@ -71,10 +71,10 @@ def assert_says(client, expected):
     assert "|".join(body.split("|")[:4]) == expected
 
 
-@pytest.mark.parametrize("flavour", [*Flavours, *([Flavour("1.22.1", asan=True)] if IsLong else [])], ids=str)
+@EveryFlavour
 def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     nginx = start(flavour)
-    workers = children_of(nginx.master_pid())
+    workers = wait_until(lambda: len(found := children_of(nginx.master_pid())) == 2 and found, "its workers")
     sender = Sender(workspace, nginx)
     for payload, expected in Payloads.values():
         client, accepted = connected_pair(workspace)

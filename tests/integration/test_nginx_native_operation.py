@@ -97,7 +97,7 @@ def test_its_own_signals_reach_it_and_it_leaves_its_files_there(workspace, start
     """They may be another process's by then: a service manager's, who keeps the sockets for the next nginx."""
     nginx = start(flavour)
     files = {path: path.stat().st_ino for path in nginx.site.iterdir()}
-    workers = set(children_of(nginx.pid))
+    workers = set(wait_until(lambda: len(found := children_of(nginx.pid)) == 2 and found, "its workers"))
     assert nginx.run("-s", "reload").returncode == 0
     wait_until(lambda: len(children_of(nginx.pid)) == 2 and not workers & set(children_of(nginx.pid)), "other workers")
     assert curl.request(nginx).status == 200
