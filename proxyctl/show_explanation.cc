@@ -50,6 +50,10 @@ std::string site_text(const Json& explanation) {
         text +=
             "proxyd may not send to what is there: a client waits, and is rejected if that doesn't "
             "change.\n";
+    else if (is_any(sockets, "stream"))
+        text +=
+            "What is there is no receiver's socket, but one to which one connects: a client waits, "
+            "and is rejected if that doesn't change.\n";
     else
         text +=
             "Nobody listens there now: a client waits, and is rejected if that doesn't change.\n";

@@ -21,9 +21,10 @@ std::string why_not_permitted(const Json& socket) {
 }
 
 std::string note_on(const Json& socket) {
+    const std::string state = text_at(socket, "state");
+    if (state == "stream") return "a stream socket, which receives no handoffs";
     if (flag_at(socket, "world_writable"))
         return "world-writable: everybody here can inject connections";
-    const std::string state = text_at(socket, "state");
     if (state == "dead") return "nobody has it open";
     if (state == "not_permitted") return why_not_permitted(socket);
     const auto listener = socket.find("server_listens_on");

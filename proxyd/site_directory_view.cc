@@ -22,6 +22,7 @@ SiteSocketView look_at_socket(BorrowedFd directory, const char* file_name,
     errno = 0;
     view.state = probe_site_socket(directory, file_name);
     view.is_permitted = view.state != SiteSocketState::Unknown || errno != EACCES;
+    view.is_stream = view.state == SiteSocketState::Unknown && errno == EPROTOTYPE;
     view.mode = status.st_mode & 07777;
     view.owner = status.st_uid;
     view.group = status.st_gid;

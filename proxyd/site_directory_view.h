@@ -22,6 +22,7 @@ struct SiteSocketView {
     std::string instance;
     SiteSocketState state = SiteSocketState::Unknown;
     bool is_permitted = true;  // whether this process may send to it
+    bool is_stream = false;    // somebody accepts there, as at a server's own listener
     mode_t mode = 0;
     uid_t owner = 0;
     gid_t group = 0;

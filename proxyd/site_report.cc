@@ -37,6 +37,7 @@ std::string mode_text(mode_t mode) {
 
 std::string_view state_word(const SiteSocketView& socket) {
     if (!socket.is_permitted) return "not_permitted";
+    if (socket.is_stream) return "stream";
     switch (socket.state) {
         case SiteSocketState::Alive:
             return "live";

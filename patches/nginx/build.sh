@@ -6,7 +6,7 @@
 set -euo pipefail
 apt=()
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-versions=(1.22.1 1.26.3)
+mapfile -t versions < <(cd "$here" && printf '%s\n' [0-9]*/series | xargs dirname)
 suites=(trixie sid)
 
 usage() {
@@ -25,7 +25,9 @@ usage: patches/nginx/build.sh [--into DIR] [--core-only] [--asan] [--check] VERS
   --asan       with AddressSanitizer
   --check      then runs the tests with it; needs a build of proxyd in build/dev, or in \$PROXYD_BUILD
 
-Nothing of the system is changed. Exit codes: 0 done, 1 failed, 2 usage, 3 the source can't be had.
+Nothing of the system is changed. It tells which of Debian's packages it needs, if one is missing: those that
+nginx-dev brings with it, mostly.
+Exit codes: 0 done, 1 failed, 2 usage, 3 the archive can't be reached, or doesn't have what it lists.
 TEXT
 }
 
@@ -46,6 +48,22 @@ while [[ $# -gt 0 ]]; do
 done
 [[ " ${versions[*]} module ${suites[*]/#/module@} " = *" $what "* ]] ||
     fail 2 "want one of: ${versions[*]} module ${suites[*]/#/module@}"
+
+# need PACKAGE...: that they are installed.
+need() {
+    local package missing=()
+    for package; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) = installed ]] || missing+=("$package")
+    done
+    [[ ${#missing[@]} -eq 0 ]] || fail 1 "packages are missing: sudo apt install ${missing[*]}"
+}
+
+need gcc make patch dpkg-dev libpcre2-dev libssl-dev zlib1g-dev
+case $what in
+module) need nginx-dev ;;
+module@*) need patchelf ;;
+*) [[ -n $core_only ]] || need libgd-dev libgeoip-dev libperl-dev libxslt1-dev ;;
+esac
 
 into=${into:-$here/../../build/nginx/$what}
 mkdir -p "$into/work"
@@ -77,20 +95,26 @@ use_archive() {
 }
 
 fetch() {
-    local package_version
+    local package_version newest=''
     case $what in
     1.22.1) use_archive deb-src debian-security/bookworm-security debian/bookworm ;;
     1.26.3) use_archive deb-src debian-security/trixie-security debian/trixie ;;
+    *) use_archive deb-src debian/sid ;;
     esac
     # The newest that the archive still has: its lists may be ahead of its files.
     for package_version in $(apt-cache "${apt[@]}" showsrc nginx 2>>"$log" | sed -n "s/^Version: \($what-.*\)/\1/p" | sort -rVu); do
+        newest=${newest:-$package_version}
         rm -rf "$work"/nginx*
-        if (cd "$work" && apt-get "${apt[@]}" source --only-source "nginx=$package_version") >>"$log" 2>&1; then
+        if (cd "$work" && apt-get "${apt[@]}" source --download-only --only-source "nginx=$package_version") >>"$log" 2>&1; then
             echo "nginx $package_version"
+            [[ $package_version = "$newest" ]] ||
+                echo "build.sh: Debian lists nginx $newest, but doesn't give its source: what that mends is not in this one" >&2
+            (cd "$work" && run dpkg-source -x nginx_*.dsc)
             return
         fi
     done
-    fail 3 "Debian's archive doesn't give the source of nginx $what, see $log"
+    [[ -z $newest ]] || fail 3 "Debian lists nginx $newest, but doesn't give its source, see $log"
+    fail 3 "found no source of nginx $what in Debian's archive, or could not reach it, see $log"
 }
 
 build_patched() {
@@ -138,7 +162,6 @@ build_module() {
         fetch_binaries
         source=$work/root/usr/share/nginx/src
     fi
-    [[ -e $source/conf_flags ]] || fail 3 "the module needs the package nginx-dev"
     # shellcheck source=/dev/null
     . "$source/conf_flags"
     # A copy, since nginx's configure writes beside itself what it has found out.

@@ -15,10 +15,12 @@ Source = "127.0.0.11"
 IsLong = bool(os.environ.get("PROXYD_SOAK"))
 LoadCount, LoadAtOnce = (10000, 200) if IsLong else (1500, 100)
 
-# The installed nginx with the module, which takes seconds to build; in the long form the patched ones, too, and other
-# releases' nginx.
+# The installed nginx with the module, which takes seconds to build; in the long form the patched ones, too, one of them
+# with AddressSanitizer, and other releases' nginx.
 Kinds = ["module", *(["1.22.1", "1.26.3", "module@trixie", "module@sid"] if IsLong else [])]
 Flavours = [Flavour(kind) for kind in ([os.environ["PROXYD_NGINX"]] if "PROXYD_NGINX" in os.environ else Kinds)]
+if IsLong and "PROXYD_NGINX" not in os.environ:
+    Flavours.append(Flavour("1.22.1", asan=True))
 Patched = [flavour for flavour in Flavours if flavour.is_patched]
 EveryFlavour = pytest.mark.parametrize("flavour", Flavours, ids=str)
 # The module is for http only.

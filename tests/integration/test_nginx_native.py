@@ -36,8 +36,10 @@ def test_it_sees_the_real_client_and_what_proxyd_knows(workspace, start, curl, f
         assert seen["client"] == answer.client and seen["client"].split()[0] == Source
         assert seen["local"] == f"{workspace.address} {port}"
         assert seen["protocol"] == ("HTTP/2.0" if version == "--http2" else "HTTP/1.1")
+        for answer in curl.requests(nginx, ["/handoff"] * 2, version):
+            assert handoff_of(answer)["name"] == nginx.host
     answer = curl.request(nginx, "/handoff")
-    handoff, line = handoff_of(answer), start.proxyd.access_line(3)
+    handoff, line = handoff_of(answer), start.proxyd.access_line(6)
     assert (handoff["name"], handoff["id"]) == (nginx.host, line["id"])
     assert f"{handoff['stated']} {handoff['stated_port']}" == answer.client
     wait_until(lambda: f'{Source} "GET /handoff HTTP/1.1" 200 "{nginx.host}" "{line["id"]}"'
@@ -194,6 +196,37 @@ def test_stream(workspace, start, flavour):
         assert received == expected
         server.sendall(b"answer")
     assert client.read_to_end() == b"answer"
+
+
+@EveryPatched
+def test_stated_addresses_are_for_realip_in_stream_and_mail_too(workspace, start, flavour):
+    authority = workspace.close_at_end(socket.create_server(("127.0.0.1", 0)))
+    authority.settimeout(DeadlineSeconds)
+    site = workspace.site("nginx")
+    blocks = f"""stream {{
+        set_real_ip_from {Source};
+        server {{ {flavour.listen(site / f"{StreamPort}.sock")} return "$remote_addr $remote_port $realip_remote_addr\n"; }}
+    }}
+    mail {{
+        set_real_ip_from {Source};
+        auth_http 127.0.0.1:{authority.getsockname()[1]};
+        server {{ {flavour.listen(site / f"{MailPort}.sock")} protocol smtp; smtp_auth none; }}
+    }}"""
+    listeners = [{"address": f"{workspace.address}:{port}", "proxy_protocol": True, "site": str(site)}
+                 for port in (StreamPort, MailPort)]
+    start(flavour, [*(f"{workspace.address}:{port}" for port in (Port, HttpPort)), *listeners], stream=blocks,
+          modules=["ngx_stream_module.so", "ngx_mail_module.so"])
+    header = b"PROXY TCP4 192.0.2.1 192.0.2.2 1024 25\r\n"
+    for source, expected in ((Source, "192.0.2.1"), ("127.0.0.12", "127.0.0.12")):
+        client = workspace.connect(header, port=StreamPort, source=source)
+        port = 1024 if source == Source else client.address[1]
+        assert client.read_to_end() == f"{expected} {port} {source}\n".encode()
+        client = workspace.connect(header, port=MailPort, source=source)
+        client.read(4)
+        client.send(b"HELO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\n")
+        server, _ = authority.accept()
+        with server:
+            assert f"Client-IP: {expected}\r\n".encode() in server.recv(65536)
 
 
 @EveryPatched

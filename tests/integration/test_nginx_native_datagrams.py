@@ -2,6 +2,7 @@
 """nginx that receives handoffs by itself: datagrams that are none, options, and what the patches and the module share."""
 
 import array
+import os
 import re
 import socket
 import struct
@@ -9,9 +10,8 @@ import subprocess
 
 import pytest
 
-from nginx_native_support import EveryFlavour, Flavours, Get, IsLong, curl, start
-from support.native_nginx import Flavour, HttpPort, NativeNginx, Script
-from support.load import peers_of
+from nginx_native_support import EveryFlavour, Get, curl, start
+from support.native_nginx import HttpPort, Script
 from support.processes import DeadlineSeconds, children_of, descriptors_of
 from support.workspace import wait_until
 
@@ -24,8 +24,10 @@ class Sender:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.socket.settimeout(DeadlineSeconds)
         self.socket.connect(str(nginx.socket_path(HttpPort)))
+        self.given = set()  # as /proc/PID/fd has it
 
     def send(self, payload, *given):
+        self.given |= {os.readlink(f"/proc/self/fd/{one.fileno()}") for one in given}
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [one.fileno() for one in given]))]
         self.socket.sendmsg([payload], rights if given else [])
 
@@ -69,13 +71,10 @@ def assert_says(client, expected):
     assert "|".join(body.split("|")[:4]) == expected
 
 
-@pytest.mark.parametrize("flavour", [*Flavours, *([Flavour("1.22.1", asan=True)] if IsLong else [])], ids=str)
+@EveryFlavour
 def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     nginx = start(flavour)
-    curl.request(nginx)
-    workers = children_of(nginx.master_pid())
-    wait_until(lambda: not any(peers_of(pid) for pid in workers), "the end of its connection")
-    before = sorted(kind for pid in workers for kind in descriptors_of(pid))
+    workers = wait_until(lambda: len(found := children_of(nginx.master_pid())) == 2 and found, "its workers")
     sender = Sender(workspace, nginx)
     for payload, expected in Payloads.values():
         client, accepted = connected_pair(workspace)
@@ -86,7 +85,7 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
         sender.send(payload)
     # Several descriptors: the first is the connection.
     client, accepted = connected_pair(workspace)
-    with open("/dev/null") as file:
+    with open(nginx.configuration) as file:
         sender.send(Good, accepted, *[file] * 252)
     accepted.close()
     assert_says(client, "name|id|192.0.2.1|1024")
@@ -94,7 +93,7 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
     gone, accepted = connected_pair(workspace)
     gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     gone.close()
-    with open("/dev/null") as file, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, \
+    with open(nginx.configuration) as file, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, \
             socket.create_server((workspace.address, 0)) as listener, socket.socket() as unconnected, \
             socket.socketpair()[0] as local:
         udp.connect((workspace.address, 9))
@@ -109,8 +108,25 @@ def test_malformed_datagrams_harm_nobody(workspace, start, curl, flavour):
                            (14, "handoff without a PROXY protocol header, accepted")):
         wait_until(lambda: len([line for line in nginx.lines if "[info]" in line and message in line]) == count,
                    f"{count} lines: {message}")
-    wait_until(lambda: sorted(kind for pid in workers for kind in descriptors_of(pid)) == before, "the same descriptors")
+    wait_until(lambda: not sender.given & {kind for pid in workers for kind in descriptors_of(pid)}, "the end of all")
     assert children_of(nginx.master_pid()) == workers
+
+
+@EveryFlavour
+def test_an_ipv4_client_of_an_ipv6_socket(workspace, start, flavour):
+    """As it is for a listener of nginx's own with ipv6only=off."""
+    nginx = start(flavour)
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        port = listener.getsockname()[1]
+        client = workspace.close_at_end(socket.create_connection((workspace.address, port), DeadlineSeconds))
+        accepted = workspace.close_at_end(listener.accept()[0])
+    Sender(workspace, nginx).send(Good, accepted)
+    accepted.close()
+    client.sendall(Get)
+    with client.makefile("r") as answer:
+        body = answer.read().partition("\n\n")[2]
+    assert body.startswith(f"nginx client ::ffff:{client.getsockname()[0]} {client.getsockname()[1]} "
+                           f"local ::ffff:{workspace.address} {port} ")
 
 
 def tcp_sockets():
@@ -129,17 +145,6 @@ def test_options_of_the_listener_reach_the_connections(workspace, start, flavour
     workers = children_of(nginx.master_pid())
     kept = [line for line in tcp_sockets() if line["peer"] == client.address]
     assert workers and len(kept) == 1 and kept[0]["timer"].startswith("keepalive"), kept
-
-
-@pytest.mark.parametrize("options, message", [
-    ("reuseport", "reuseport"), ("deferred", "deferred"), ("backlog=10", "backlog"), ("fastopen=3", "fastopen")])
-@EveryFlavour
-def test_options_that_mean_nothing_here_are_refused(workspace, flavour, options, message):
-    nginx = NativeNginx(workspace, flavour, options=options)
-    assert nginx.wait_for_exit() == 1
-    line = nginx.wait_for_line("emerg").string
-    assert (f'"{message}" parameter is incompatible with "handoff"' if flavour.is_patched
-            else f'invalid parameter "{options}"') in line
 
 
 def test_the_patches_have_the_files_of_the_module():

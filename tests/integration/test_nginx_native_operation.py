@@ -2,16 +2,16 @@
 """nginx that receives handoffs by itself: reload, upgrade, crash, restart, and what stands in its way."""
 
 import os
-import re
 import signal
+import socket
 import subprocess
 import sys
 
 from nginx_native_support import EitherWayOfHttp, EveryFlavour, Get, assert_all_served, curl, load_of, start
 from support.load import Load, state_of
-from support.native_nginx import Environment, HttpPort, NativeNginx, Script
-from support.processes import DeadlineSeconds, children_of
-from support.servers import certificate_of_servers, is_live_socket
+from support.native_nginx import HttpPort, NativeNginx, PlainHttpPort
+from support.processes import DeadlineSeconds, children_of, descriptors_of
+from support.servers import is_live_socket
 from support.workspace import wait_until
 
 # nginx lets itself be upgraded only when the process that started it has gone, as a daemon's has.
@@ -76,14 +76,45 @@ def test_it_starts_over_the_file_that_a_crash_has_left(workspace, start, curl, f
 @EveryFlavour
 def test_a_second_instance_and_a_test_of_the_configuration_do_no_harm(workspace, start, curl, flavour):
     nginx = start(flavour)
-    inode = os.stat(nginx.socket_path()).st_ino
-    tested = nginx.run("-t")
-    assert tested.returncode == 0 and "test is successful" in tested.stderr
+    hidden = nginx.socket_path().with_name(f".{nginx.socket_path().name}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as starting:  # another one has got so far
+        starting.bind(str(hidden))
+        before = {path: path.stat().st_ino for path in nginx.site.iterdir()}
+        tested = nginx.run("-t")
+        assert tested.returncode == 0 and "test is successful" in tested.stderr
+        assert {path: path.stat().st_ino for path in nginx.site.iterdir()} == before
+    hidden.unlink()
+    del before[hidden]
     second = nginx.run()
     assert second.returncode == 1
     assert f"bind() to unix:{nginx.socket_path()} failed (98: Address already in use)" in second.stderr
-    assert os.stat(nginx.socket_path()).st_ino == inode
-    assert sorted(path.name for path in nginx.site.iterdir()) == ["8080.sock", "8443.sock"]
+    assert {path: path.stat().st_ino for path in nginx.site.iterdir()} == before
+    assert curl.request(nginx).status == 200
+
+
+@EveryFlavour
+def test_its_own_signals_reach_it_and_it_leaves_its_files_there(workspace, start, curl, flavour):
+    """They may be another process's by then: a service manager's, who keeps the sockets for the next nginx."""
+    nginx = start(flavour)
+    files = {path: path.stat().st_ino for path in nginx.site.iterdir()}
+    workers = set(wait_until(lambda: len(found := children_of(nginx.pid)) == 2 and found, "its workers"))
+    assert nginx.run("-s", "reload").returncode == 0
+    wait_until(lambda: len(children_of(nginx.pid)) == 2 and not workers & set(children_of(nginx.pid)), "other workers")
+    assert curl.request(nginx).status == 200
+    assert nginx.run("-s", "reopen").returncode == 0
+    assert nginx.run("-s", "quit").returncode == 0
+    assert nginx.wait_for_exit() == 0
+    assert {path: path.stat().st_ino for path in nginx.site.iterdir()} == files
+
+
+@EveryFlavour
+def test_a_reload_that_fails_leaves_no_socket_in_which_clients_would_wait(workspace, start, curl, flavour):
+    nginx = start(flavour)
+    first, missing = nginx.site / "81.sock", nginx.site / "missing" / "82.sock"
+    nginx.write_configuration(server=f"}} server {{ {flavour.listen(first)} {flavour.listen(missing)} return 200; ")
+    nginx.signal(signal.SIGHUP)
+    nginx.wait_for_line(rf"\[emerg\] .* bind\(\) to unix:{missing} failed \(2: No such file or directory\)")
+    wait_until(lambda: not is_live_socket(first), "the end of the one that could be made")
     assert curl.request(nginx).status == 200
 
 
@@ -162,17 +193,17 @@ def test_a_full_table_of_descriptors_loses_nobody(workspace, start, flavour):
 
 
 @EveryFlavour
-def test_the_configuration_of_the_readme_is_right(workspace, flavour):
-    text = (Script.parent / "README.md").read_text()
-    text = text[text.index("    log_format handoff"):text.index("From nginx 1.25.1")]
-    certificate, key = certificate_of_servers(workspace)
-    text = text.replace("/run/proxyd/sites/web", str(workspace.site("nginx"))).replace("/var/log/nginx", str(workspace.path))
-    text = text.replace("/etc/ssl/www.pem", str(certificate)).replace("/etc/ssl/www.key", str(key))
-    text = text.replace("        ...", f"ssl_certificate {certificate}; ssl_certificate_key {key};")
-    if flavour.is_patched:
-        text = re.sub(r"listen_handoff (unix:[^ ;]+)", r"listen \1 handoff", text)
-    (workspace.path / "nginx.conf").write_text(
-        f"{flavour.load()} pid {workspace.path}/pid; events {{}} http {{ {text} }}")
-    tested = subprocess.run([flavour.binary, "-t", "-e", "stderr", "-c", workspace.path / "nginx.conf"],
-                            capture_output=True, text=True, env=Environment, timeout=DeadlineSeconds)
-    assert tested.returncode == 0 and "test is successful" in tested.stderr, tested.stderr
+def test_a_table_of_descriptors_that_other_clients_have_filled_loses_nobody(workspace, start, flavour):
+    """When the last handoff came, it was nearly empty."""
+    descriptors_max = 40
+    nginx = start(flavour, main="master_process off;", launcher=["prlimit", f"--nofile={descriptors_max}"])
+    request = Get.replace(b"Connection: close\r\n", b"")
+    assert workspace.connect(request, port=HttpPort).read(12) == b"HTTP/1.1 200"
+    others = []
+    while len(descriptors_of(nginx.pid)) < descriptors_max:
+        others.append(workspace.connect(request, port=PlainHttpPort))
+        assert others[-1].read(12) == b"HTTP/1.1 200"
+    client = workspace.connect(Get, port=HttpPort)
+    nginx.wait_for_line(r"\[crit\] .*\(24: Too many open files\)|descriptor could not be received")
+    others[0].close()
+    assert client.read(12) == b"HTTP/1.1 200"

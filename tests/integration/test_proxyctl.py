@@ -9,6 +9,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 
@@ -154,6 +155,19 @@ def test_sockets_for_a_port_that_nobody_comes_to_are_pointed_out(workspace):
     assert (explanation["sockets"], explanation["other_ports"]) == ([], [80])
     shown = proxyctl(workspace, "explain", "blog.example.org", "--port", Port)
     assert shown.stdout.splitlines()[-1] == "The site's live sockets are for port 80: --port asks for that."
+
+
+def test_a_server_that_accepts_where_it_should_receive(workspace):
+    """nginx, when `handoff` has been forgotten."""
+    path = workspace.site("blog") / f"{Port}.sock"
+    listener = workspace.close_at_end(socket.socket(socket.AF_UNIX))
+    listener.bind(str(path))
+    listener.listen()
+    start_with_control(workspace, routes={"blog.example.org": str(path.parent)})
+    explanation, = objects(workspace, "explain", "blog.example.org", "--port", Port)
+    assert [one["state"] for one in explanation["sockets"]] == ["stream"]
+    row = proxyctl(workspace, "sites").stdout.splitlines()[1]
+    assert row.endswith("  a stream socket, which receives no handoffs")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has workers of another user")

@@ -151,6 +151,7 @@ class NativeNginx(Child):
 
 Configuration = """
 daemon off;
+env ASAN_OPTIONS;
 {load}
 worker_processes 2;
 {user}

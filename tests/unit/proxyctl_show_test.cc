@@ -91,6 +91,16 @@ TEST_CASE("proxyctl_show: sockets that proxyd may not send to", "[proxyctl_show]
     CHECK(text.find("Nobody listens") == text.npos);
 }
 
+TEST_CASE("proxyctl_show: a socket that receives no handoffs", "[proxyctl_show]") {
+    const Json explanation = Json::parse(R"({"verdict":"handed_over","sockets":[
+        {"file":"443.sock","state":"stream","queued":0,"mode":"0666","world_writable":true}]})");
+    CHECK(socket_rows(explanation)[0][3] == "a stream socket, which receives no handoffs");
+    CHECK(
+        show_explanation(explanation)
+            .ends_with("\nWhat is there is no receiver's socket, but one to which one connects: a "
+                       "client waits, and is rejected if that doesn't change.\n"));
+}
+
 TEST_CASE("proxyctl_show: a directory that proxyd may not enter", "[proxyctl_show]") {
     const Json site = Json::parse(R"({"site":"/s/a","directory":{"state":"unusable",
         "error":"Permission denied","worker_uid":1,"mode":"2750","uid":0,"gid":4294967294},

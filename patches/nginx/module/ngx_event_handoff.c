@@ -30,10 +30,6 @@ u_char  ngx_handoff_payload[NGX_HANDOFF_MAX_PAYLOAD];
 size_t  ngx_handoff_payload_len;
 
 
-static ngx_socket_t  ngx_handoff_last_fd;
-static rlim_t        ngx_handoff_fd_limit;
-
-
 ngx_socket_t
 ngx_handoff_accept(ngx_listening_t *ls, ngx_sockaddr_t *sa, socklen_t *socklen,
     ngx_log_t *log)
@@ -86,8 +82,6 @@ ngx_handoff_accept(ngx_listening_t *ls, ngx_sockaddr_t *sa, socklen_t *socklen,
         return (ngx_socket_t) -1;
     }
 
-    ngx_handoff_last_fd = s;
-
     /* nothing but TCP has this option, and the first byte is the state */
 
     state = 0;
@@ -133,30 +127,14 @@ close:
 
 
 /*
- * The lowest free number is taken first, so the number that came last tells
- * how full the table was.  In its lower half there is nothing to fear;
- * in the upper one we ask.
+ * other connections and files take descriptors, too, so what was free at the
+ * last time means nothing
  */
 
 static ngx_int_t
 ngx_handoff_has_room(ngx_socket_t s)
 {
-    ngx_socket_t   fd;
-    struct rlimit  rlmt;
-
-    if (ngx_handoff_fd_limit == 0) {
-
-        if (getrlimit(RLIMIT_NOFILE, &rlmt) == -1) {
-            return NGX_ERROR;
-        }
-
-        ngx_handoff_fd_limit = rlmt.rlim_cur;
-        ngx_handoff_last_fd = NGX_MAX_INT32_VALUE;
-    }
-
-    if ((rlim_t) ngx_handoff_last_fd < ngx_handoff_fd_limit / 2) {
-        return NGX_OK;
-    }
+    ngx_socket_t  fd;
 
     fd = fcntl(s, F_DUPFD_CLOEXEC, 0);
 
@@ -165,8 +143,6 @@ ngx_handoff_has_room(ngx_socket_t s)
     }
 
     (void) ngx_close_socket(fd);
-
-    ngx_handoff_last_fd = fd;
 
     return NGX_OK;
 }

@@ -16,6 +16,7 @@
 
 
 static void ngx_handoff_no_descriptors(ngx_event_t *ev);
+static ngx_int_t ngx_handoff_disable_accept_events(ngx_cycle_t *cycle);
 static ngx_int_t ngx_handoff_connection(ngx_listening_t *ls, ngx_socket_t s,
     ngx_sockaddr_t *sa, socklen_t socklen, ngx_log_t *log);
 static void ngx_handoff_close_connection(ngx_connection_t *c);
@@ -50,8 +51,6 @@ ngx_handoff_event_handler(ngx_event_t *ev)
     lc = ev->data;
     ls = lc->listening;
     listen = lc->data;
-
-    listen->options.fd = lc->fd;
 
     ev->ready = 0;
     ev->available = ecf->multi_accept;
@@ -100,14 +99,16 @@ ngx_handoff_event_handler(ngx_event_t *ev)
 }
 
 
-/* no descriptor is free: leaves the handoffs where they are for a while */
+/* no descriptor is free: leaves clients where they are for a while */
 
 static void
 ngx_handoff_no_descriptors(ngx_event_t *ev)
 {
     ngx_event_conf_t  *ecf;
 
-    if (ngx_del_event(ev, NGX_READ_EVENT, NGX_DISABLE_EVENT) == NGX_ERROR) {
+    if (ngx_handoff_disable_accept_events((ngx_cycle_t *) ngx_cycle)
+        != NGX_OK)
+    {
         return;
     }
 
@@ -125,6 +126,35 @@ ngx_handoff_no_descriptors(ngx_event_t *ev)
     ecf = ngx_event_get_conf(ngx_cycle->conf_ctx, ngx_event_core_module);
 
     ngx_add_timer(ev, ecf->accept_mutex_delay);
+}
+
+
+/* as ngx_disable_accept_events(): those of all listening sockets */
+
+static ngx_int_t
+ngx_handoff_disable_accept_events(ngx_cycle_t *cycle)
+{
+    ngx_uint_t         i;
+    ngx_listening_t   *ls;
+    ngx_connection_t  *c;
+
+    ls = cycle->listening.elts;
+    for (i = 0; i < cycle->listening.nelts; i++) {
+
+        c = ls[i].connection;
+
+        if (c == NULL || !c->read->active) {
+            continue;
+        }
+
+        if (ngx_del_event(c->read, NGX_READ_EVENT, NGX_DISABLE_EVENT)
+            == NGX_ERROR)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

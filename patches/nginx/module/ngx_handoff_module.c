@@ -8,6 +8,13 @@
  * makes the entry of each.  Before nginx opens it, it is turned into a
  * datagram socket, and as each worker starts, the handler for UDP gives way
  * to our own.
+ *
+ * nginx deletes the file of a unix socket that it closes.  Another process may
+ * have put its own socket there, a service manager may go on listening at it,
+ * and a file without a socket does no harm.  So nginx is told a stand-in for
+ * the address, of no family that it knows: it closes that, and nothing else,
+ * and compares two of them by what would be the address in a sockaddr_in.
+ * There we have a number that the same path has in every cycle.
  */
 
 
@@ -27,14 +34,17 @@ static void *ngx_handoff_create_conf(ngx_cycle_t *cycle);
 static char *ngx_handoff_init_conf(ngx_cycle_t *cycle, void *conf);
 static ngx_int_t ngx_handoff_init_listening(ngx_cycle_t *cycle,
     ngx_listening_t *ls, ngx_handoff_listen_t *listen);
-static ngx_uint_t ngx_handoff_is_open(ngx_cycle_t *cycle, ngx_listening_t *ls);
+static void ngx_handoff_close_opened(ngx_cycle_t *cycle);
+static void ngx_handoff_init_stand_in(ngx_cycle_t *cycle,
+    ngx_handoff_listen_t *listen);
+static ngx_uint_t ngx_handoff_is_open(ngx_cycle_t *cycle,
+    ngx_handoff_listen_t *listen);
 static ngx_handoff_listen_t *ngx_handoff_find(ngx_handoff_conf_t *hcf,
     struct sockaddr *sockaddr, socklen_t socklen);
-static ngx_int_t ngx_handoff_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_handoff_init_process(ngx_cycle_t *cycle);
-static void ngx_handoff_exit_master(ngx_cycle_t *cycle);
-static void ngx_handoff_keep_file(ngx_handoff_conf_t *hcf,
-    ngx_listening_t *ls);
+
+
+static ngx_uint_t  ngx_handoff_last_number;
 
 
 static ngx_core_module_t  ngx_handoff_module_ctx = {
@@ -50,12 +60,12 @@ ngx_module_t  ngx_handoff_module = {
     NULL,                                  /* module directives */
     NGX_CORE_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    ngx_handoff_init_module,               /* init module */
+    NULL,                                  /* init module */
     ngx_handoff_init_process,              /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     NULL,                                  /* exit process */
-    ngx_handoff_exit_master,               /* exit master */
+    NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
 
@@ -119,6 +129,12 @@ ngx_handoff_init_conf(ngx_cycle_t *cycle, void *conf)
     ngx_listening_t       *ls;
     ngx_handoff_listen_t  *listen;
 
+    /* "nginx -s reload" reads the configuration only to find the pid file */
+
+    if (ngx_process == NGX_PROCESS_SIGNALLER) {
+        return NGX_CONF_OK;
+    }
+
     ls = cycle->listening.elts;
     for (i = 0; i < cycle->listening.nelts; i++) {
 
@@ -127,6 +143,7 @@ ngx_handoff_init_conf(ngx_cycle_t *cycle, void *conf)
         if (listen
             && ngx_handoff_init_listening(cycle, &ls[i], listen) != NGX_OK)
         {
+            ngx_handoff_close_opened(cycle);
             return NGX_CONF_ERROR;
         }
     }
@@ -144,6 +161,10 @@ ngx_handoff_init_listening(ngx_cycle_t *cycle, ngx_listening_t *ls,
 
     listen->options = *ls;
 
+    ngx_handoff_init_stand_in(cycle, listen);
+
+    ls->sockaddr = (struct sockaddr *) &listen->stand_in;
+    ls->socklen = sizeof(struct sockaddr_in);
     ls->type = SOCK_DGRAM;
 
     /* or nginx would set them on the unix socket, which has none of them */
@@ -157,15 +178,16 @@ ngx_handoff_init_listening(ngx_cycle_t *cycle, ngx_listening_t *ls,
     ls->keepcnt = 0;
 #endif
 
-    if (ngx_handoff_is_open(cycle, ls)) {
+    if (ngx_handoff_is_open(cycle, listen)) {
         return NGX_OK;
     }
 
     for (tries = 5; tries; tries--) {
 
-        rc = ngx_handoff_open(ls, cycle->log);
+        rc = ngx_handoff_open(&listen->options, cycle->log);
 
         if (rc == NGX_OK) {
+            ls->fd = listen->options.fd;
             ls->open = 1;
             return NGX_OK;
         }
@@ -186,16 +208,68 @@ ngx_handoff_init_listening(ngx_cycle_t *cycle, ngx_listening_t *ls,
 }
 
 
+/* nobody would receive from them: nginx forgets the cycle as it is */
+
+static void
+ngx_handoff_close_opened(ngx_cycle_t *cycle)
+{
+    ngx_uint_t        i;
+    ngx_listening_t  *ls;
+
+    ls = cycle->listening.elts;
+    for (i = 0; i < cycle->listening.nelts; i++) {
+
+        if (!ls[i].open) {
+            continue;
+        }
+
+        if (ngx_close_socket(ls[i].fd) == -1) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_socket_errno,
+                          ngx_close_socket_n " %V failed", &ls[i].addr_text);
+        }
+    }
+}
+
+
+static void
+ngx_handoff_init_stand_in(ngx_cycle_t *cycle, ngx_handoff_listen_t *listen)
+{
+    ngx_cycle_t           *old;
+    ngx_handoff_conf_t    *hcf;
+    ngx_handoff_listen_t  *known;
+
+    known = NULL;
+    old = cycle->old_cycle;
+
+    if (!ngx_is_init_cycle(old)
+        && ngx_handoff_module.index < old->modules_n
+        && old->modules[ngx_handoff_module.index] == &ngx_handoff_module)
+    {
+        hcf = (ngx_handoff_conf_t *) ngx_get_conf(old->conf_ctx,
+                                                  ngx_handoff_module);
+
+        known = ngx_handoff_find(hcf, listen->sockaddr, listen->socklen);
+    }
+
+    listen->stand_in.sin_family = AF_UNSPEC;
+    listen->stand_in.sin_addr.s_addr = known ? known->stand_in.sin_addr.s_addr
+                                             : ++ngx_handoff_last_number;
+}
+
+
 /*
  * Whether nginx will find the socket among those of the old cycle.  One that
- * it has inherited from another binary gets its own name back for that.
+ * it has inherited from another binary gets the stand-in for that.
  */
 
 static ngx_uint_t
-ngx_handoff_is_open(ngx_cycle_t *cycle, ngx_listening_t *ls)
+ngx_handoff_is_open(ngx_cycle_t *cycle, ngx_handoff_listen_t *listen)
 {
     ngx_uint_t        i;
+    struct sockaddr  *sa;
     ngx_listening_t  *ols;
+
+    sa = (struct sockaddr *) &listen->stand_in;
 
     ols = cycle->old_cycle->listening.elts;
     for (i = 0; i < cycle->old_cycle->listening.nelts; i++) {
@@ -204,14 +278,13 @@ ngx_handoff_is_open(ngx_cycle_t *cycle, ngx_listening_t *ls)
             continue;
         }
 
-        if (ngx_handoff_is_inherited(ls, &ols[i])) {
-            ols[i].sockaddr = ls->sockaddr;
-            ols[i].socklen = ls->socklen;
-            ols[i].addr_text = ls->addr_text;
+        if (ngx_handoff_is_inherited(&listen->options, &ols[i])) {
+            ols[i].sockaddr = sa;
+            ols[i].socklen = sizeof(struct sockaddr_in);
             return 1;
         }
 
-        if (ngx_cmp_sockaddr(ls->sockaddr, ls->socklen,
+        if (ngx_cmp_sockaddr(sa, sizeof(struct sockaddr_in),
                              ols[i].sockaddr, ols[i].socklen, 1)
             == NGX_OK)
         {
@@ -245,42 +318,10 @@ ngx_handoff_find(ngx_handoff_conf_t *hcf, struct sockaddr *sockaddr,
 }
 
 
-/* nginx is about to close what the new configuration hasn't any more */
-
-static ngx_int_t
-ngx_handoff_init_module(ngx_cycle_t *cycle)
-{
-    ngx_uint_t           i;
-    ngx_listening_t     *ls;
-    ngx_handoff_conf_t  *hcf;
-
-    if (cycle->old_cycle == NULL || ngx_is_init_cycle(cycle->old_cycle)
-        || ngx_handoff_module.index >= cycle->old_cycle->modules_n
-        || cycle->old_cycle->modules[ngx_handoff_module.index]
-           != &ngx_handoff_module)
-    {
-        return NGX_OK;
-    }
-
-    hcf = (ngx_handoff_conf_t *) ngx_get_conf(cycle->old_cycle->conf_ctx,
-                                              ngx_handoff_module);
-
-    ls = cycle->old_cycle->listening.elts;
-    for (i = 0; i < cycle->old_cycle->listening.nelts; i++) {
-
-        if (!ls[i].remain) {
-            ngx_handoff_keep_file(hcf, &ls[i]);
-        }
-    }
-
-    return NGX_OK;
-}
-
-
 static ngx_int_t
 ngx_handoff_init_process(ngx_cycle_t *cycle)
 {
-    ngx_uint_t             i;
+    ngx_uint_t             i, n;
     ngx_listening_t       *ls;
     ngx_handoff_conf_t    *hcf;
     ngx_handoff_listen_t  *listen;
@@ -288,59 +329,25 @@ ngx_handoff_init_process(ngx_cycle_t *cycle)
     hcf = (ngx_handoff_conf_t *) ngx_get_conf(cycle->conf_ctx,
                                               ngx_handoff_module);
 
+    listen = hcf->listens.elts;
     ls = cycle->listening.elts;
+
     for (i = 0; i < cycle->listening.nelts; i++) {
 
-        listen = ngx_handoff_find(hcf, ls[i].sockaddr, ls[i].socklen);
+        for (n = 0; n < hcf->listens.nelts; n++) {
 
-        if (listen && ls[i].connection) {
-            ls[i].connection->data = listen;
+            if (ls[i].sockaddr != (struct sockaddr *) &listen[n].stand_in
+                || ls[i].connection == NULL)
+            {
+                continue;
+            }
+
+            listen[n].options.fd = ls[i].fd;
+
+            ls[i].connection->data = &listen[n];
             ls[i].connection->read->handler = ngx_handoff_event_handler;
         }
     }
 
     return NGX_OK;
-}
-
-
-static void
-ngx_handoff_exit_master(ngx_cycle_t *cycle)
-{
-    ngx_uint_t           i;
-    ngx_listening_t     *ls;
-    ngx_handoff_conf_t  *hcf;
-
-    hcf = (ngx_handoff_conf_t *) ngx_get_conf(cycle->conf_ctx,
-                                              ngx_handoff_module);
-
-    ls = cycle->listening.elts;
-    for (i = 0; i < cycle->listening.nelts; i++) {
-        ngx_handoff_keep_file(hcf, &ls[i]);
-    }
-}
-
-
-/*
- * nginx deletes the file of a unix socket that it closes.  Another process may
- * have put its own socket there, and a file without one does no harm.
- */
-
-static void
-ngx_handoff_keep_file(ngx_handoff_conf_t *hcf, ngx_listening_t *ls)
-{
-    struct sockaddr  *sa;
-
-    if (ngx_handoff_find(hcf, ls->sockaddr, ls->socklen) == NULL) {
-        return;
-    }
-
-    sa = ngx_palloc(ngx_cycle->pool, ls->socklen);
-    if (sa == NULL) {
-        return;
-    }
-
-    ngx_memcpy(sa, ls->sockaddr, ls->socklen);
-    sa->sa_family = AF_UNSPEC;
-
-    ls->sockaddr = sa;
 }

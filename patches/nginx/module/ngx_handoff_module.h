@@ -20,11 +20,14 @@
 
 
 typedef struct {
-    struct sockaddr  *sockaddr;
-    socklen_t         socklen;
+    struct sockaddr     *sockaddr;
+    socklen_t            socklen;
+
+    /* what nginx knows it by, see ngx_handoff_module.c */
+    struct sockaddr_in   stand_in;
 
     /* as "listen" made it: with the options that connections shall have */
-    ngx_listening_t   options;
+    ngx_listening_t      options;
 } ngx_handoff_listen_t;
 
 

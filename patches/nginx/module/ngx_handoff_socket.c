@@ -22,10 +22,13 @@ static ngx_socket_t ngx_handoff_find_inherited(ngx_listening_t *ls);
 static ngx_uint_t ngx_handoff_same_path(struct sockaddr *configured,
     struct sockaddr *bound, socklen_t socklen);
 static ngx_int_t ngx_handoff_check_path(ngx_listening_t *ls, ngx_log_t *log);
+static ngx_int_t ngx_handoff_check_directory(ngx_listening_t *ls,
+    ngx_log_t *log);
 static ngx_int_t ngx_handoff_bind(ngx_socket_t s, ngx_listening_t *ls,
     ngx_log_t *log);
 static ngx_int_t ngx_handoff_set_access(ngx_listening_t *ls, char *path,
     ngx_log_t *log);
+static void ngx_handoff_directory(char *dir, char *path);
 
 
 ngx_int_t
@@ -70,9 +73,15 @@ ngx_handoff_open(ngx_listening_t *ls, ngx_log_t *log)
         ngx_log_error(NGX_LOG_EMERG, log, ngx_socket_errno,
                       ngx_nonblocking_n " %V failed", &ls->addr_text);
 
-    } else if (ngx_handoff_bind(s, ls, log) == NGX_OK) {
-        ls->fd = s;
-        return NGX_OK;
+    } else {
+
+        rc = ngx_test_config ? ngx_handoff_check_directory(ls, log)
+                             : ngx_handoff_bind(s, ls, log);
+
+        if (rc == NGX_OK) {
+            ls->fd = s;
+            return NGX_OK;
+        }
     }
 
     if (ngx_close_socket(s) == -1) {
@@ -192,6 +201,17 @@ ngx_handoff_check_path(ngx_listening_t *ls, ngx_log_t *log)
 
     path = ((struct sockaddr_un *) ls->sockaddr)->sun_path;
 
+    /* there has to be room for the dot of the hidden name */
+
+    if (ngx_strlen(path) + 2 > sizeof(struct sockaddr_un)
+                               - offsetof(struct sockaddr_un, sun_path))
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "the path of a \"handoff\" socket is too long: %V",
+                      &ls->addr_text);
+        return NGX_ERROR;
+    }
+
     if (lstat(path, &fi) == -1) {
         return NGX_OK;
     }
@@ -222,6 +242,13 @@ ngx_handoff_check_path(ngx_listening_t *ls, ngx_log_t *log)
         return NGX_OK;
     }
 
+    if (rc == -1 && err != EPROTOTYPE) {
+        ngx_log_error(NGX_LOG_EMERG, log, err,
+                      "connect() to %V failed, so it may be in use",
+                      &ls->addr_text);
+        return NGX_ERROR;
+    }
+
     if (ngx_test_config) {
         return NGX_OK;
     }
@@ -230,6 +257,27 @@ ngx_handoff_check_path(ngx_listening_t *ls, ngx_log_t *log)
                   "bind() to %V failed", &ls->addr_text);
 
     return NGX_DECLINED;
+}
+
+
+/* "nginx -t" makes no file: it might be in the way of an nginx that starts */
+
+static ngx_int_t
+ngx_handoff_check_directory(ngx_listening_t *ls, ngx_log_t *log)
+{
+    char  dir[sizeof(struct sockaddr_un)];
+
+    ngx_handoff_directory(dir,
+                          ((struct sockaddr_un *) ls->sockaddr)->sun_path);
+
+    if (access(dir, W_OK|X_OK) == -1) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "no socket can be made in \"%s\" for %V",
+                      dir, &ls->addr_text);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -243,13 +291,6 @@ ngx_handoff_bind(ngx_socket_t s, ngx_listening_t *ls, ngx_log_t *log)
     path = ((struct sockaddr_un *) ls->sockaddr)->sun_path;
     len = ngx_strlen(path);
 
-    if (len + 2 > sizeof(hidden.sun_path)) {
-        ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "the path of a \"handoff\" socket is too long: %V",
-                      &ls->addr_text);
-        return NGX_ERROR;
-    }
-
     slash = strrchr(path, '/');
     dir = slash ? (size_t) (slash + 1 - path) : 0;
 
@@ -261,21 +302,15 @@ ngx_handoff_bind(ngx_socket_t s, ngx_listening_t *ls, ngx_log_t *log)
 
     (void) ngx_delete_file(hidden.sun_path);
 
-    if (bind(s, (struct sockaddr *) &hidden, sizeof(struct sockaddr_un)) == -1)
+    /* the file is born with the mode of the socket, less the umask */
+
+    if (fchmod(s, S_IRUSR|S_IWUSR|S_IRGRP|S_IWGRP) == -1
+        || bind(s, (struct sockaddr *) &hidden, sizeof(struct sockaddr_un))
+           == -1)
     {
         ngx_log_error(NGX_LOG_EMERG, log, ngx_socket_errno,
-                      "bind() to unix:%s failed", hidden.sun_path);
+                      "bind() to %V failed", &ls->addr_text);
         return NGX_ERROR;
-    }
-
-    if (ngx_test_config) {
-
-        if (ngx_delete_file(hidden.sun_path) == NGX_FILE_ERROR) {
-            ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
-                          ngx_delete_file_n " %s failed", hidden.sun_path);
-        }
-
-        return NGX_OK;
     }
 
     if (ngx_handoff_set_access(ls, hidden.sun_path, log) == NGX_OK) {
@@ -300,7 +335,7 @@ ngx_handoff_bind(ngx_socket_t s, ngx_listening_t *ls, ngx_log_t *log)
 static ngx_int_t
 ngx_handoff_set_access(ngx_listening_t *ls, char *path, ngx_log_t *log)
 {
-    char             dir[sizeof(struct sockaddr_un)], *slash;
+    char             dir[sizeof(struct sockaddr_un)];
     ngx_file_info_t  fi, di;
 
     if (chmod(path, S_IRUSR|S_IWUSR|S_IRGRP|S_IWGRP) == -1) {
@@ -309,13 +344,7 @@ ngx_handoff_set_access(ngx_listening_t *ls, char *path, ngx_log_t *log)
         return NGX_ERROR;
     }
 
-    slash = strrchr(path, '/');
-
-    if (slash == NULL || slash == path) {
-        return NGX_OK;
-    }
-
-    ngx_cpystrn((u_char *) dir, (u_char *) path, slash - path + 1);
+    ngx_handoff_directory(dir, path);
 
     if (ngx_file_info(dir, &di) == NGX_FILE_ERROR
         || ngx_file_info(path, &fi) == NGX_FILE_ERROR)
@@ -332,4 +361,22 @@ ngx_handoff_set_access(ngx_listening_t *ls, char *path, ngx_log_t *log)
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_handoff_directory(char *dir, char *path)
+{
+    char  *slash;
+
+    slash = strrchr(path, '/');
+
+    if (slash == NULL) {
+        ngx_cpystrn((u_char *) dir, (u_char *) ".", 2);
+        return;
+    }
+
+    /* with its slash, so that it's right for the root, too */
+
+    ngx_cpystrn((u_char *) dir, (u_char *) path, slash - path + 2);
 }
