@@ -15,6 +15,17 @@ def failures(answer):
     return sum(answer[key] for key in ("refused", "reset", "ended", "timed_out", "wrong"))
 
 
+def settle(peer):
+    """Until it has put away what the last clients left: no work is done any more."""
+    before = peer.group.processor_seconds()
+    for _ in range(50):
+        time.sleep(0.02)
+        after = peer.group.processor_seconds()
+        if after - before < 0.0002:
+            return
+        before = after
+
+
 class Figures:
     """What was measured: by measure and peer, a list with one value for each round."""
 
@@ -74,16 +85,6 @@ class Rounds:
             except (RuntimeError, TimeoutError) as why:
                 self.figures.missing(measure, peer.name, str(why))
 
-    def settle(self, peer):
-        """Until it has put away what the last clients left: no work is done any more."""
-        before = peer.group.processor_seconds()
-        for _ in range(20):
-            time.sleep(0.02)
-            after = peer.group.processor_seconds()
-            if after - before < 0.0002:
-                return
-            before = after
-
     def used(self, peer):
         return (peer.group.processor_seconds(), self.backend.processor_seconds(), self.clients.processor_seconds)
 
@@ -91,7 +92,7 @@ class Rounds:
         """What the clients say, and seconds of the peer and of all three."""
         before = self.used(peer)
         answer = self.clients.run(what, peer.port, **options)
-        self.settle(peer)
+        settle(peer)
         after = self.used(peer)
         spent = [late - early for early, late in zip(before, after)]
         return answer, spent[0], sum(spent)

@@ -4,7 +4,7 @@ instructions for each connection, memory and descriptors of those that stay, the
 
 import time
 
-from measure import failures
+from measure import failures, settle
 from processes import Instructions, SystemCalls, descriptors, kernel_bytes, memory_bytes
 
 
@@ -42,7 +42,7 @@ class Counts:
         return (counts[1] - counts[0]) / (many - few)
 
     def kept(self, peer, count):
-        """With so many established connections that do nothing. Those of a first batch pay for what is needed once."""
+        """With so many established connections that do nothing. Those that come before them pay for what is needed once."""
         def keep(number):
             process = self.clients.start("keep", peer.port, at_once=number, timeout=60)
             if "kept" not in process.stdout.readline():
@@ -50,6 +50,7 @@ class Counts:
             time.sleep(0.3)
             return process
 
+        self.clients.run("connect", peer.port, count=1000, seconds=60, resume=1)
         first = keep(min(100, count))
         batch = None
         try:
@@ -73,6 +74,7 @@ class Counts:
         peer.launch()
         first = self.clients.run("first", peer.port, timeout=20)
         self.figures.note(f"start.{count}", peer.name, (first["at"] - configured) * 1000)
+        settle(peer)
         before = peer.group.processor_seconds()
         answer = self.clients.run("connect", peer.port, seconds=seconds, names=count, resume=1)
         time.sleep(0.1)

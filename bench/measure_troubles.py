@@ -4,14 +4,10 @@ established before. And how long a start takes."""
 
 import json
 import os
-import random
 import signal
-import threading
 import time
 
 from measure import failures
-from processes import wait_for
-
 
 class Troubles:
     def __init__(self, figures, clients, options):
@@ -40,6 +36,7 @@ class Troubles:
             for _ in range(times):
                 time.sleep(seconds / (times + 1))
                 action(peer)
+                self.start_again_if_ended(peer, what)
             output, complaint = load.communicate(timeout=seconds + 60)
             alive, _ = kept.communicate(timeout=60)
         finally:
@@ -53,6 +50,16 @@ class Troubles:
         self.figures.note(f"trouble.{what}.served", peer.name, answer["ok"])
         self.figures.note(f"trouble.{what}.cut", peer.name, failures(alive))
         self.figures.note(f"trouble.{what}.longest_ms", peer.name, answer["longest_ms"])
+
+    def start_again_if_ended(self, peer, what):
+        """As a service manager would, but at once."""
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end and peer.pids():
+            time.sleep(0.005)
+        if not peer.pids():
+            code = peer.group.popens[-1].wait()
+            self.figures.missing(f"trouble.{what}", peer.name, f"ended with {code}, and was started again at once")
+            peer.launch()
 
     def reload(self, peer):
         if peer.reload_is:
@@ -72,20 +79,10 @@ class Troubles:
             self.during(peer, "crash", crash, 1, self.options.trouble_seconds)
 
     def crash_of_worker(self, peer):
-        """The process that serves is killed; what looks after it does what it does, and if there is nothing like that, it is
-        started again at once."""
+        """The process that serves is killed; the one that looks after it does what it does."""
         def crash(peer):
-            pids = peer.working_pids()
-            victims = [pid for pid in pids if pid != peer.main()] or pids
-            for victim in victims[-1:]:
-                os.kill(victim, signal.SIGKILL)
-            time.sleep(0.05)
-            peer.group.reap()
-            if not peer.serves():
-                time.sleep(0.2)
-            if not peer.serves():
-                peer.group.kill()
-                peer.launch()
+            worker = [pid for pid in peer.working_pids() if pid != peer.main()][-1]
+            os.kill(worker, signal.SIGKILL)
 
-        if peer.pids():
+        if peer.has_master:
             self.during(peer, "worker_crash", crash, 1, self.options.trouble_seconds)

@@ -46,6 +46,7 @@ class Peer:
     package = None
     # What an operator can do with it: what it is called here, and the method.
     upgrade_is = reload_is = None
+    has_master = False  # a process that looks after the one that serves
 
     def __init__(self, place, names_count=Names, offset=0):
         self.place = place
@@ -75,7 +76,7 @@ class Peer:
 
     def wait(self):
         def is_there():
-            if self.group.popens and self.group.popens[-1].poll() is not None:
+            if self.group.popens and self.group.popens[-1].poll() not in (None, 0):
                 raise TimeoutError(f"{self.name} ended: {file_text(self.directory / 'log')[-500:]}")
             return self.serves()
         wait_for(is_there, f"{self.name}'s start")
@@ -130,7 +131,7 @@ class Direct(Peer):
 class Proxyd(Peer):
     name = "proxyd"
     offset = 1
-    reload_is, upgrade_is = "SIGHUP", "SIGUSR2"
+    reload_is, upgrade_is, has_master = "SIGHUP", "SIGUSR2", True
 
     @classmethod
     def version(cls, place):
@@ -180,7 +181,7 @@ class Haproxy(Peer):
     name = "HAProxy"
     offset = 3
     package = "haproxy"
-    reload_is = "SIGUSR2"  # which also runs the new program
+    reload_is, has_master = "SIGUSR2", True  # which also runs the new program
 
     @classmethod
     def version(cls, place):
@@ -224,7 +225,7 @@ class Nginx(Peer):
     name = "nginx stream"
     offset = 4
     package = "nginx libnginx-mod-stream"
-    reload_is, upgrade_is = "SIGHUP", "SIGUSR2, SIGQUIT to the old one"
+    reload_is, upgrade_is, has_master = "SIGHUP", "SIGUSR2, SIGQUIT to the old one", True
 
     @classmethod
     def version(cls, place):
@@ -234,7 +235,7 @@ class Nginx(Peer):
         rows = "\n".join(f"{name} site;" for name in self.names)
         self.write("nginx.conf", f"""
 {stream_module()}
-daemon off; worker_processes 1;
+worker_processes 1;
 pid {self.directory}/pid; error_log {self.directory}/error.log;
 events {{ worker_connections {2 * self.connections_max}; }}
 stream {{
@@ -253,10 +254,15 @@ stream {{
 """)
 
     def launch(self):
+        """As a daemon: else it takes no USR2."""
+        (self.directory / "pid").unlink(missing_ok=True)
         self.run("nginx", "-p", self.directory, "-c", self.directory / "nginx.conf")
 
+    def serves(self):
+        return bool(file_text(self.directory / "pid").strip()) and super().serves()
+
     def main(self):
-        return int(file_text(self.directory / "pid") or self.group.popens[0].pid)
+        return int(file_text(self.directory / "pid"))
 
     def reload(self):
         self.say(signal.SIGHUP)

@@ -1,9 +1,171 @@
-import json
+# SPDX-License-Identifier: MIT
+"""RESULTS.md and its plots, from what was measured."""
+
+import time
+
+import figures
+import report_plots
+from figures import ByName, Order, Relays, measures, median, number, ratio
+
+Troubles = [("reload", "reload"), ("upgrade", "upgrade"), ("worker_crash", "SIGKILL of the process that serves"),
+            ("crash", "SIGKILL of all its processes, started again at once")]
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def names_in(results, order):
+    there = {name for rows in results["figures"].values() for name in rows}
+    return [name for name in order if name in there]
+
+
+def summary(results, order):
+    """Medians of all measures, one column for each peer."""
+    names = names_in(results, order)
+    rows = []
+    for measure in measures(results):
+        values = results["figures"][measure.key]
+        if "cpu_all" in measure.key or measure.key.startswith(("latency.p9", "latency.p5", "routes", "start.")):
+            continue
+        if any(name in values for name in names):
+            rows.append([f"{measure.title}, {measure.unit}", *(number(median(values[name])) if name in values else "–" for name in names)])
+    return table(["", *(f"**{name}**" if name == "proxyd" else name for name in names)], rows)
+
+
+def details(results):
+    """Each measure by itself: median, spread, ratios of the same round."""
+    lines = []
+    for measure in measures(results):
+        values = results["figures"][measure.key]
+        best = figures.best_other(results, measure)
+        rows = []
+        for name in names_in(results, Order):
+            if name not in values:
+                continue
+            spread = f"{number(min(values[name]))} to {number(max(values[name]))}" if len(values[name]) > 1 else ""
+            ratios = [ratio(results, measure.key, name, base) if base else None for base in ("direct", best)]
+            rows.append([name, number(median(values[name])), spread, *(f"{one:.2f}" if one is not None else "" for one in ratios)])
+        lines += ["", f"**{full_title(measure)}**, {measure.unit}", "",
+                  *table(["", "median", "spread", "to direct", f"to {best}" if best else "to the best other"], rows)]
+    return lines
+
+
+def full_title(measure):
+    """Those that go on from the line before have dots in front."""
+    families = {"full": "New connections, full handshake", "resumed": "New connections, resumed sessions",
+                "latency": "Time to the first byte", "added": "Time to the first byte beyond direct's", "download": "Download",
+                "upload": "Upload"}
+    family, _, rest = measure.key.partition(".")
+    if not measure.title.startswith("..."):
+        return measure.title
+    if family in families:
+        return f"{families[family]}: {measure.title[4:]}"
+    count = rest.partition(".")[0]
+    return f"{int(count):,} {'names' if family in ('routes', 'start') else 'idle connections'}: {measure.title[4:]}"
+
+
+def goals(results):
+    """What was to be reached, and whether it is."""
+    rows, found = [], results["figures"]
+
+    def row(what, goal, value, is_reached, digits=2):
+        if value is not None:
+            rows.append([what, goal, f"{value:.{digits}f}", "yes" if is_reached(value) else "**no**"])
+
+    for kind, text in (("full", "full handshakes"), ("resumed", "resumed sessions")):
+        for peer in ("HAProxy", "nginx stream"):
+            row(f"Processor time per connection, to {peer}'s ({text})", "at most 0.25", ratio(results, f"{kind}.cpu", "proxyd", peer),
+                lambda value: value <= 0.25)
+    one = lambda key, name="proxyd": median(found[key][name]) if name in found.get(key, {}) else None  # noqa: E731
+    row("System calls per connection", "at most 4.2", one("system_calls"), lambda value: value <= 4.2)
+    for kind in ("download", "upload"):
+        row(f"Throughput to direct, {kind}", "1.00, within the noise", ratio(results, f"{kind}.rate", "proxyd", "direct"),
+            lambda value: value >= 0.95)
+        row(f"Processor time per GiB, {kind}, s", "0", one(f"{kind}.cpu"), lambda value: value < 0.001, 4)
+    for key in sorted(key for key in found if key.startswith("memory.")):
+        count = int(key.partition(".")[2])
+        row(f"Memory per idle connection, of {count:,}, bytes", "0", one(key), lambda value, count=count: value * count < 256 * 1024, 1)
+        row(f"Descriptors per idle connection, of {count:,}", "0", one(f"descriptors.{count}"), lambda value: abs(value) < 0.001)
+    for kind, text in (("full", "full handshakes"), ("resumed", "resumed sessions")):
+        row(f"New connections per second to direct ({text})", "at least 0.95", ratio(results, f"{kind}.rate", "proxyd", "direct"),
+            lambda value: value >= 0.95)
+    for share, text in (("p50", "half of all"), ("p99", "99 of 100")):
+        row(f"Time to the first byte to direct's ({text})", "at most 1.05", ratio(results, f"latency.{share}", "proxyd", "direct"),
+            lambda value: value <= 1.05)
+    counts = sorted(int(key.split(".")[1]) for key in found if key.endswith(".instructions") and key.startswith("routes."))
+    if len(counts) > 1:
+        few, many = (one(f"routes.{count}.instructions") for count in (counts[0], counts[-1]))
+        row(f"Instructions with {counts[-1]:,} routes to those with {counts[0]:,}", "0.98 to 1.02", many / few if few and many else None,
+            lambda value: value <= 1.02, 3)
+        row(f"Start with {counts[-1]:,} routes, ms", "below 300", one(f"start.{counts[-1]}"), lambda value: value < 300, 0)
+    return table(["", "to be reached", "measured", "reached"], rows) if rows else []
+
+
+def troubles(results):
+    """What clients noticed, all rounds together."""
+    found = results["figures"]
+    lines = []
+    for key, text in Troubles:
+        rows = []
+        for name in names_in(results, Order):
+            if name not in found.get(f"trouble.{key}.failed", {}):
+                continue
+            failed, served, cut = (sum(found[f"trouble.{key}.{what}"][name]) for what in ("failed", "served", "cut"))
+            rounds = len(found[f"trouble.{key}.failed"][name])
+            rows.append([name, f"{failed:,} of {failed + served:,}", f"{cut:,} of {rounds * results['kept']:,}",
+                         number(max(found[f"trouble.{key}.longest_ms"][name]))])
+        if rows:
+            lines += ["", f"**{text}**", "", *table(["", "new connections that failed", "established ones cut", "longest, ms"], rows)]
+    return lines
+
+
+def relay(results):
+    """bench/relay/run.py's own figures, in one table."""
+    found = results.get("relay") or {}
+    names = [name for name in ("direct", "haproxy", "haproxy splice-auto", "nginx", "socat", "systemd-socket-proxyd", "tcpshim")
+             if any(name in rows for rows in found.values())]
+    rows = []
+    for measure, values in found.items():
+        pairs = [one / other for one, other in zip(values.get("tcpshim", []), values.get("haproxy", [])) if other > 0]
+        rows.append([measure, *(number(median(values[name])) if name in values else "–" for name in names),
+                     f"{median(pairs):.2f}" if pairs else ""])
+    return table(["", *names, "tcpshim to HAProxy"], rows) if rows else []
+
+
+def machine_lines(results):
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)
+    return [
+        f"Measured on {time.strftime('%Y-%m-%d', time.gmtime(results['started']))}, in {results['seconds'] / 60:.0f} minutes, with commit "
+        f"{machine['commit']}" + (", `--quick`: a first impression, no more." if results["quick"] else "."), "",
+        *table(["", ""], [
+            ["machine", f"{machine['processors']} processors, {machine['model']}; virtual: {machine['virtual']}; {machine['memory_gib']} GiB"],
+            ["system", f"{machine['system']}, Linux {machine['kernel']}, over loopback"],
+            ["server behind all", f"{machine['backend']}, one worker; certificate: ECDSA P-256"],
+            ["measured", versions],
+            ["rounds", f"{results['rounds']}, peers in another order in each"]])]
+
+
 def write(results, into):
-    import statistics
-    out=[]
-    for measure, by in results["figures"].items():
-        out.append(measure)
-        for name, values in by.items():
-            out.append(f"   {name:22} {statistics.median(values):10.2f}   {min(values):.2f} .. {max(values):.2f}")
-    return "\n".join(out)+"\n"+json.dumps(results["notes"],indent=1)+json.dumps(results["calls"],indent=1)
+    """The files, and what is printed: the tables at a glance."""
+    figures.add_derived(results)
+    plots = report_plots.write(results, into / "plots")
+    glance = ["**Those that choose by name**", "", *summary(results, ["direct", *ByName]), "",
+              "**Relays** (the last two don't choose: all clients go to one server)", "", *summary(results, ["direct", *Relays])]
+    sections = ["# What proxyd costs, and what others do", "",
+                "Made by `bench/run`; what is measured, and how, is in [README.md](README.md). Figures are medians over the rounds; ratios are "
+                "medians of the ratios within one round. Less is better where the unit isn't something per second.", "",
+                *machine_lines(results)]
+    if plots:
+        sections += ["", "## At a glance", ""] + [f"![{title}](plots/{name})" for name, title in plots]
+    sections += ["", *glance]
+    for title, lines in (("What was to be reached", goals(results)), ("What clients notice", troubles(results)),
+                         ("The relay by itself, over plain TCP", relay(results)), ("Each measure", details(results))):
+        if lines:
+            sections += ["", f"## {title}", "", *lines]
+    if results["notes"]:
+        sections += ["", "## What could not be measured, and what went wrong", "", *(f"- {note}" for note in results["notes"])]
+    (into / "RESULTS.md").write_text("\n".join(sections).replace("\n\n\n", "\n\n") + "\n")
+    return "\n".join([*glance, "", *goals(results), "", *troubles(results), "", *relay(results), "", f"Written into {into}"])
