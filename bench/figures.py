@@ -81,12 +81,14 @@ def best_other(results, measure):
     return (max if measure.more_is_better else min)(rows, key=rows.get)
 
 
-def number(value):
-    """With three or four digits that mean something."""
+def number(value, unit=""):
+    """With three or four digits that mean something; there is no part of a byte."""
     if value is None:
         return ""
-    if value == 0:
+    if value == 0 or (unit.startswith("bytes") and abs(value) < 0.5):
         return "0"
+    if unit.startswith("bytes"):
+        return f"{value:,.0f}"
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"

@@ -28,7 +28,7 @@ class Counts:
     def instructions(self, peer, few=3, many=13):
         """The difference of two runs, outside the kernel, one client at a time."""
         pids = peer.working_pids()
-        if not pids or len(pids) > 3:
+        if not pids or peer.has_process_for_each:
             return None
         counts = []
         for count in (few, many):

@@ -47,6 +47,7 @@ class Peer:
     # What an operator can do with it: what it is called here, and the method.
     upgrade_is = reload_is = None
     has_master = False  # a process that looks after the one that serves
+    has_process_for_each = False  # connection
 
     def __init__(self, place, names_count=Names, offset=0):
         self.place = place
@@ -181,7 +182,7 @@ class Haproxy(Peer):
     name = "HAProxy"
     offset = 3
     package = "haproxy"
-    reload_is, has_master = "SIGUSR2", True  # which also runs the new program
+    reload_is, upgrade_is, has_master = "SIGUSR2", "SIGUSR2", True  # which runs the new program in any case
 
     @classmethod
     def version(cls, place):
@@ -214,6 +215,8 @@ backend none
 
     def reload(self):
         self.say(signal.SIGUSR2)
+
+    upgrade = reload
 
 
 def stream_module():
@@ -256,7 +259,7 @@ stream {{
     def launch(self):
         """As a daemon: else it takes no USR2."""
         (self.directory / "pid").unlink(missing_ok=True)
-        self.run("nginx", "-p", self.directory, "-c", self.directory / "nginx.conf")
+        self.run(shutil.which("nginx"), "-p", self.directory, "-c", self.directory / "nginx.conf")
 
     def serves(self):
         return bool(file_text(self.directory / "pid").strip()) and super().serves()
@@ -318,6 +321,10 @@ table names {{
     def launch(self):
         self.run("sniproxy", "-f", "-n", 2 * self.connections_max, "-c", self.directory / "sniproxy.conf")
 
+    def working_pids(self):
+        """Not the one that binds for it."""
+        return [self.main()]
+
     def reload(self):
         self.say(signal.SIGHUP)
 
@@ -328,6 +335,7 @@ class Sslh(Restarted, Peer):
     offset = 6
     package = "sslh"
     program = "sslh"
+    has_process_for_each = True
     names_max = 1000
 
     @classmethod
@@ -351,6 +359,7 @@ protocols: ( {{ name: "tls"; host: "{host}"; port: "{port}"; sni_hostnames: [ {r
 class SslhSelect(Sslh):
     """One process for all, which select(2) holds to 1,024 descriptors."""
     name = "sslh-select"
+    has_process_for_each = False
     offset = 7
     program = "sslh-select"
     connections_max = 400
@@ -360,6 +369,7 @@ class Socat(Restarted, Peer):
     name = "socat"
     offset = 8
     package = "socat"
+    has_process_for_each = True
     by_name = False
     connections_max = 1000  # a process each
 

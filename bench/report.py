@@ -30,7 +30,8 @@ def summary(results, order):
         if "cpu_all" in measure.key or measure.key.startswith(("latency.p9", "latency.p5", "routes", "start.")):
             continue
         if any(name in values for name in names):
-            rows.append([f"{measure.title}, {measure.unit}", *(number(median(values[name])) if name in values else "–" for name in names)])
+            rows.append([f"{measure.title}, {measure.unit}", *(number(median(values[name]), measure.unit) if name in values else "–"
+                                                                      for name in names)])
     return table(["", *(f"**{name}**" if name == "proxyd" else name for name in names)], rows)
 
 
@@ -44,9 +45,10 @@ def details(results):
         for name in names_in(results, Order):
             if name not in values:
                 continue
-            spread = f"{number(min(values[name]))} to {number(max(values[name]))}" if len(values[name]) > 1 else ""
+            least, most = (number(one, measure.unit) for one in (min(values[name]), max(values[name])))
+            spread = f"{least} to {most}" if len(values[name]) > 1 else ""
             ratios = [ratio(results, measure.key, name, base) if base else None for base in ("direct", best)]
-            rows.append([name, number(median(values[name])), spread, *(f"{one:.2f}" if one is not None else "" for one in ratios)])
+            rows.append([name, number(median(values[name]), measure.unit), spread, *(f"{one:.2f}" if one is not None else "" for one in ratios)])
         lines += ["", f"**{full_title(measure)}**, {measure.unit}", "",
                   *table(["", "median", "spread", "to direct", f"to {best}" if best else "to the best other"], rows)]
     return lines

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Which plots there are, and which figures are in them."""
 
-from figures import ByName, Order, Relays, median
+from figures import ByName, Order, Relays, median, number
 from plots import Bar, Panel, draw
 
 
-def bars(results, key, names):
+def bars(results, key, names, unit):
     rows = results["figures"].get(key, {})
-    return [Bar(name, median(rows[name]), min(rows[name]), max(rows[name])) for name in names if name in rows]
+    return [Bar(name, median(rows[name]), min(rows[name]), max(rows[name]), number(median(rows[name]), unit))
+            for name in names if name in rows]
 
 
 def panel(results, title, unit, key, names):
-    found = bars(results, key, names)
+    found = bars(results, key, names, unit)
     return Panel(title, unit, found) if found else None
 
 
@@ -48,7 +49,7 @@ def many_routes(results):
             if values:
                 found.append((name, count, values))
     return [Panel(f"{count:,} names", "processor time of the proxy, µs per connection",
-                  [Bar(name, median(values), min(values), max(values)) for name, number, values in found if number == count])
+                  [Bar(name, median(values), min(values), max(values)) for name, names, values in found if names == count])
             for count in counts]
 
 
@@ -57,13 +58,15 @@ def troubles(results):
     found = results["figures"]
     for key, title in (("reload", "Reload"), ("upgrade", "Upgrade"), ("worker_crash", "The serving process is killed"),
                        ("crash", "All its processes are killed")):
-        for what, unit in (("failed", "new connections that failed, of 10,000"), ("cut", "established connections cut, %")):
+        for what, unit in (("failed", "new connections that failed, of 10,000"), ("cut", "established connections cut")):
             rows = found.get(f"trouble.{key}.{what}", {})
             made = []
             for name in [name for name in Order if name in rows and name not in ("direct", "socat", "systemd-socket-proxyd")]:
                 total = (sum(found[f"trouble.{key}.served"][name]) + sum(rows[name])) / 10000 if what == "failed" \
                     else results["kept"] * len(rows[name]) / 100
                 made.append(Bar(name, sum(rows[name]) / total if total else 0))
+                if what == "cut":
+                    made[-1].text = f"{made[-1].value:.0f} %"
             if made:
                 panels.append(Panel(title, unit, made))
     return panels
