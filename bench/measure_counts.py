@@ -25,8 +25,9 @@ class Counts:
         self.figures.note("system_calls", peer.name, sum(calls.values()) / count)
         self.figures.calls[peer.name] = {name: number / count for name, number in calls.items() if number * 50 > count}
 
-    def instructions(self, peer, few=3, many=13):
+    def instructions(self, peer):
         """The difference of two runs, outside the kernel, one client at a time."""
+        few, many = self.options.instruction_runs
         pids = peer.working_pids()
         if not pids or peer.has_process_for_each:
             return None

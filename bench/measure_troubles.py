@@ -38,6 +38,7 @@ class Troubles:
                 action(peer)
                 self.start_again_if_ended(peer, what)
             output, complaint = load.communicate(timeout=seconds + 60)
+            processes = len(peer.pids())
             alive, _ = kept.communicate(timeout=60)
         finally:
             for process in filter(None, (kept, load)):
@@ -49,6 +50,7 @@ class Troubles:
         self.figures.note(f"trouble.{what}.failed", peer.name, failures(answer))
         self.figures.note(f"trouble.{what}.served", peer.name, answer["ok"])
         self.figures.note(f"trouble.{what}.cut", peer.name, failures(alive))
+        self.figures.note(f"trouble.{what}.processes", peer.name, processes)
         self.figures.note(f"trouble.{what}.longest_ms", peer.name, answer["longest_ms"])
 
     def start_again_if_ended(self, peer, what):
@@ -66,23 +68,24 @@ class Troubles:
             self.during(peer, "reload", lambda peer: peer.reload(), 4, self.options.trouble_seconds)
 
     def upgrade(self, peer):
+        """Once: nginx takes no other one while the old process has connections left."""
         if peer.upgrade_is:
-            self.during(peer, "upgrade", lambda peer: peer.upgrade(), 2, self.options.trouble_seconds)
+            self.during(peer, "upgrade", lambda peer: peer.upgrade(), 1, self.options.trouble_seconds)
 
-    def crash_of_all(self, peer):
+    def crash(self, peer):
         """All its processes are killed, and it is started again at once."""
-        def crash(peer):
+        def kill(peer):
             peer.group.kill()
             peer.launch()
 
         if peer.pids():
-            self.during(peer, "crash", crash, 1, self.options.trouble_seconds)
+            self.during(peer, "crash", kill, 1, self.options.trouble_seconds)
 
-    def crash_of_worker(self, peer):
+    def worker_crash(self, peer):
         """The process that serves is killed; the one that looks after it does what it does."""
-        def crash(peer):
+        def kill(peer):
             worker = [pid for pid in peer.working_pids() if pid != peer.main()][-1]
             os.kill(worker, signal.SIGKILL)
 
         if peer.has_master:
-            self.during(peer, "worker_crash", crash, 1, self.options.trouble_seconds)
+            self.during(peer, "worker_crash", kill, 1, self.options.trouble_seconds)

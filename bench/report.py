@@ -7,7 +7,7 @@ import figures
 import report_plots
 from figures import ByName, Order, Relays, measures, median, number, ratio
 
-Troubles = [("reload", "reload"), ("upgrade", "upgrade"), ("worker_crash", "SIGKILL of the process that serves"),
+Troubles = [("reload", "Four reloads"), ("upgrade", "An upgrade"), ("worker_crash", "SIGKILL of the process that serves"),
             ("crash", "SIGKILL of all its processes, started again at once")]
 
 
@@ -117,9 +117,10 @@ def troubles(results):
             failed, served, cut = (sum(found[f"trouble.{key}.{what}"][name]) for what in ("failed", "served", "cut"))
             rounds = len(found[f"trouble.{key}.failed"][name])
             rows.append([name, f"{failed:,} of {failed + served:,}", f"{cut:,} of {rounds * results['kept']:,}",
-                         number(max(found[f"trouble.{key}.longest_ms"][name]))])
+                         number(max(found[f"trouble.{key}.longest_ms"][name])),
+                         str(max(found.get(f"trouble.{key}.processes", {}).get(name, [0])))])
         if rows:
-            lines += ["", f"**{text}**", "", *table(["", "new connections that failed", "established ones cut", "longest, ms"], rows)]
+            lines += ["", f"**{text}**", "", *table(["", "new connections that failed", "established ones cut", "longest, ms", "processes afterwards"], rows)]
     return lines
 
 
