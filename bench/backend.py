@@ -2,7 +2,9 @@
 """The server behind all of them: one nginx with one worker, one certificate and the same files, which
 listens on a TCP port for everybody, and, under libpreload, receives from proxyd."""
 
+import contextlib
 import os
+import pathlib
 import pwd
 import re
 import socket
@@ -11,6 +13,19 @@ import subprocess
 from processes import ConnectionsMax, Group, wait_for
 
 HandoffPort = 9443  # what nginx believes to bind; proxyrun makes it a site socket
+
+
+@contextlib.contextmanager
+def unix_queue(length):
+    """How many clients wait in a site socket that is made meanwhile."""
+    setting = pathlib.Path("/proc/sys/net/unix/max_dgram_qlen")
+    before = setting.read_text()
+    if length > int(before):
+        setting.write_text(str(length))
+    try:
+        yield
+    finally:
+        setting.write_text(before)
 
 
 class Backend:
@@ -38,7 +53,7 @@ class Backend:
         with open(files / "big", "wb") as big:
             big.truncate(big_bytes)
 
-    def start(self, big_bytes):
+    def start(self, big_bytes, queue=0):
         self.make_certificate()
         self.make_files(big_bytes)
         listens = "\n".join(f"listen {self.place.address}:{port} ssl backlog=4096;" for port in self.ports.values())
@@ -61,6 +76,10 @@ http {{
     }}
 }}
 """)
+        with unix_queue(queue):
+            self.launch()
+
+    def launch(self):
         pairs = [word for client, bound in self.ports.items() for word in ("--port", f"{client}={bound}")]
         self.group.run(self.place.program("proxyrun"), "--site", self.place.site, *pairs, "--", "nginx", "-p", self.directory,
                        "-c", self.directory / "nginx.conf", log=self.directory / "log")

@@ -28,7 +28,7 @@ def measures(results):
         Measure("resumed.cpu", "... processor time of the proxy", "µs per connection"),
         Measure("resumed.cpu_all", "... of client, proxy and server", "µs per connection"),
         Measure("system_calls", "System calls of the proxy", "per connection"),
-        Measure("instructions", "Instructions of the proxy outside the kernel, one client at a time", "per connection"),
+        Measure("instructions", "Instructions of the proxy outside the kernel", "per connection"),
         Measure("latency.p50", "Time to the first byte, half of all", "µs"),
         Measure("latency.p99", "... 99 of 100", "µs"),
         Measure("added.p50", "Time to the first byte beyond direct's, half of all", "µs"),

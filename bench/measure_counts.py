@@ -26,7 +26,7 @@ class Counts:
         self.figures.calls[peer.name] = {name: number / count for name, number in calls.items() if number * 50 > count}
 
     def instructions(self, peer):
-        """The difference of two runs, outside the kernel, one client at a time."""
+        """The difference of two runs, outside the kernel, 16 clients at once, as long as there are so many."""
         few, many = self.options.instruction_runs
         pids = peer.working_pids()
         if not pids or peer.has_process_for_each:
@@ -34,7 +34,7 @@ class Counts:
         counts = []
         for count in (few, many):
             counters = [Instructions(self.options.count_instructions, pid) for pid in pids]
-            answer = self.clients.run("connect", peer.port, count=count, at_once=1, seconds=300, timeout=60,
+            answer = self.clients.run("connect", peer.port, count=count, at_once=16, seconds=300, timeout=60,
                                       names=len(peer.names), resume=1)
             time.sleep(0.1)
             counts.append(sum(counter.finish() for counter in counters))

@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.skipif(IsSanitized, reason="sanitizers have costs of t
 def test_the_benchmark_measures_proxyd_against_haproxy_and_writes_tables_plots_and_json(tmp_path):
     command = [Tree / "bench" / "run", "--quick", "--rounds", "1", "--seconds", "0.2", "--only", "direct,proxyd,HAProxy",
                "--measures", "full,resumed,latency,transfers,system_calls,kept,start,reload,crash", "--build", os.environ["PROXYD_BUILD"],
-               "--into", tmp_path, "--address", own_loopback_address()]
+               "--into", tmp_path, "--queue", "0",
+               "--address", own_loopback_address()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "results.json").read_text())
