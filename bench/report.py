@@ -127,8 +127,7 @@ def troubles(results):
 def relay(results):
     """bench/relay/run.py's own figures, in one table."""
     found = results.get("relay") or {}
-    names = [name for name in ("direct", "haproxy", "haproxy splice-auto", "nginx", "socat", "systemd-socket-proxyd", "tcpshim")
-             if any(name in rows for rows in found.values())]
+    names = list(dict.fromkeys(name for values in found.values() for name in values))
     rows = []
     for measure, values in found.items():
         pairs = [one / other for one, other in zip(values.get("tcpshim", []), values.get("haproxy", [])) if other > 0]
