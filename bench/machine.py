@@ -38,7 +38,7 @@ def description():
     cpu = re.search(r"^model name\s*:\s*(.*)$", file_text("/proc/cpuinfo"), re.M)
     system = re.search(r'^PRETTY_NAME="(.*)"', file_text("/etc/os-release"), re.M)
     memory = re.search(r"^MemTotal:\s+(\d+)", file_text("/proc/meminfo"), re.M)
-    virtual = subprocess.run(["systemd-detect-virt"], capture_output=True, text=True).stdout.strip()
+    virtual = subprocess.run(["systemd-detect-virt", "--vm"], capture_output=True, text=True).stdout.strip()
     commit = subprocess.run(["git", "-C", str(Tree), "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     return {
         "processors": os.cpu_count(), "model": cpu.group(1) if cpu else platform.machine(), "virtual": virtual or "unknown",

@@ -3,7 +3,7 @@
 
 from xml.sax.saxutils import escape
 
-Width, Columns, Margin, RowHeight, LabelWidth = 920, 2, 28, 21, 150
+Width, Columns, Margin, RowHeight, LabelWidth = 920, 2, 28, 21, 158
 Ours, OursPale, Theirs, Limit, Text, Pale = "#0b7285", "#66b2c2", "#b4bcc4", "#dfe4e8", "#212529", "#6c757d"
 Font = "font-family='Helvetica Neue, Helvetica, Arial, DejaVu Sans, sans-serif'"
 
@@ -18,8 +18,9 @@ class Bar:
 class Panel:
     """A title, what the figures are, and the bars."""
 
-    def __init__(self, title, unit, bars):
+    def __init__(self, title, unit, bars, end=None):
         self.title, self.unit, self.bars = title, unit, bars
+        self.end = end or scale_end(bars)
 
     def height(self):
         return 62 + RowHeight * len(self.bars)
@@ -42,17 +43,18 @@ def short(value):
 
 
 def scale_end(bars):
-    """Where the scale ends: one that is far beyond all others is cut off, and marked."""
+    """Where the scale ends: one or two that are far beyond all others are cut off, and marked."""
     values = sorted((bar.value for bar in bars), reverse=True)
+    others = sorted((bar.value for bar in bars if color(bar.label) == Theirs), reverse=True)
     end = values[0]
-    for larger, smaller in zip(values, values[1:3]):
-        if smaller > 0 and larger > 2.5 * smaller:
-            end = 1.4 * smaller
-    return end or 1
+    for number, value in enumerate(others[:2]):
+        if len(others) >= number + 3 and value > 2.5 * others[number + 1] > 0:
+            end = 1.4 * others[number + 1]
+    return max(end, max((bar.value for bar in bars if color(bar.label) != Theirs), default=0)) or 1
 
 
 def draw_panel(panel, left, top, width):
-    end = scale_end(panel.bars)
+    end = panel.end
     first = left + LabelWidth
     room = width - LabelWidth - 70
     parts = [f"<text x='{left}' y='{top + 18}' font-size='15' font-weight='600' fill='{Text}'>{escape(panel.title)}</text>",
@@ -69,8 +71,8 @@ def draw_panel(panel, left, top, width):
         if is_cut:
             x = first + length - 16
             parts.append(f"<path d='M{x:.1f} {y} l5 {RowHeight - 2} M{x + 5:.1f} {y} l5 {RowHeight - 2}' stroke='#fff' stroke-width='2.5'/>")
-        elif bar.high > bar.low:
-            x1, x2 = first + min(bar.low, end) / end * room, first + min(bar.high, end * 1.05) / end * room
+        elif bar.high > max(bar.low, 0):
+            x1, x2 = first + max(0, min(bar.low, end)) / end * room, first + min(bar.high, end * 1.05) / end * room
             middle = y + RowHeight / 2 - 1
             parts.append(f"<path d='M{x1:.1f} {middle} H{x2:.1f} M{x1:.1f} {middle - 3} v6 M{x2:.1f} {middle - 3} v6' stroke='{Text}' stroke-opacity='.45' fill='none'/>")
             length = max(length, min(bar.high, end * 1.05) / end * room)

@@ -6,14 +6,11 @@ import time
 import figures
 import report_plots
 from figures import ByName, Order, Relays, measures, median, number, ratio
+from goals import goals
+from tables import table
 
 Troubles = [("reload", "Four reloads"), ("upgrade", "An upgrade"), ("worker_crash", "SIGKILL of the process that serves"),
             ("crash", "SIGKILL of all its processes, started again at once")]
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def names_in(results, order):
@@ -66,43 +63,6 @@ def full_title(measure):
         return f"{families[family]}: {measure.title[4:]}"
     count = rest.partition(".")[0]
     return f"{int(count):,} {'names' if family in ('routes', 'start') else 'idle connections'}: {measure.title[4:]}"
-
-
-def goals(results):
-    """What was to be reached, and whether it is."""
-    rows, found = [], results["figures"]
-
-    def row(what, goal, value, is_reached, digits=2):
-        if value is not None:
-            rows.append([what, goal, f"{value:.{digits}f}", "yes" if is_reached(value) else "**no**"])
-
-    for kind, text in (("full", "full handshakes"), ("resumed", "resumed sessions")):
-        for peer in ("HAProxy", "nginx stream"):
-            row(f"Processor time per connection, to {peer}'s ({text})", "at most 0.25", ratio(results, f"{kind}.cpu", "proxyd", peer),
-                lambda value: value <= 0.25)
-    one = lambda key, name="proxyd": median(found[key][name]) if name in found.get(key, {}) else None  # noqa: E731
-    row("System calls per connection", "at most 4.2", one("system_calls"), lambda value: value <= 4.2)
-    for kind in ("download", "upload"):
-        row(f"Throughput to direct, {kind}", "1.00, within the noise", ratio(results, f"{kind}.rate", "proxyd", "direct"),
-            lambda value: value >= 0.95)
-        row(f"Processor time per GiB, {kind}, s", "0", one(f"{kind}.cpu"), lambda value: value < 0.001, 4)
-    for key in sorted(key for key in found if key.startswith("memory.")):
-        count = int(key.partition(".")[2])
-        row(f"Memory per idle connection, of {count:,}, bytes", "0", one(key), lambda value, count=count: value * count < 256 * 1024, 1)
-        row(f"Descriptors per idle connection, of {count:,}", "0", one(f"descriptors.{count}"), lambda value: abs(value) < 0.001)
-    for kind, text in (("full", "full handshakes"), ("resumed", "resumed sessions")):
-        row(f"New connections per second to direct ({text})", "at least 0.95", ratio(results, f"{kind}.rate", "proxyd", "direct"),
-            lambda value: value >= 0.95)
-    for share, text in (("p50", "half of all"), ("p99", "99 of 100")):
-        row(f"Time to the first byte to direct's ({text})", "at most 1.05", ratio(results, f"latency.{share}", "proxyd", "direct"),
-            lambda value: value <= 1.05)
-    counts = sorted(int(key.split(".")[1]) for key in found if key.endswith(".instructions") and key.startswith("routes."))
-    if len(counts) > 1:
-        few, many = (one(f"routes.{count}.instructions") for count in (counts[0], counts[-1]))
-        row(f"Instructions with {counts[-1]:,} routes to those with {counts[0]:,}", "0.98 to 1.02", many / few if few and many else None,
-            lambda value: value <= 1.02, 3)
-        row(f"Start with {counts[-1]:,} routes, ms", "below 300", one(f"start.{counts[-1]}"), lambda value: value < 300, 0)
-    return table(["", "to be reached", "measured", "reached"], rows) if rows else []
 
 
 def troubles(results):

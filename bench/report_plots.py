@@ -48,9 +48,13 @@ def many_routes(results):
             values = results["figures"].get(f"routes.{count}.cpu", {}).get(name)
             if values:
                 found.append((name, count, values))
-    return [Panel(f"{count:,} names", "processor time of the proxy, µs per connection",
-                  [Bar(name, median(values), min(values), max(values)) for name, names, values in found if names == count])
-            for count in counts]
+    def panel_of(count):
+        return [Bar(name, median(values), min(values), max(values)) for name, names, values in found if names == count]
+
+    if not counts:
+        return []
+    end = max(Panel("", "", panel_of(count)).end for count in counts)  # one scale for all
+    return [Panel(f"{count:,} names", "processor time of the proxy, µs per connection", panel_of(count), end) for count in counts]
 
 
 def troubles(results):
