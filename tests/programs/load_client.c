@@ -63,7 +63,7 @@ static struct sockaddr_in server;
 static long at_once = 200, seconds = 5, count_max, sources = 250, timeout_ms = 20000, progress,
             rate;
 static const char *hello_file = "/dev/stdin", *expected = "HTTP/1.1 200", *until = "end",
-                  *source = "127.1.0.1";
+                  *first = "127.1.0.1";
 static struct in_addr first_source;
 static char hello[65536];
 static size_t hello_size;
@@ -296,7 +296,7 @@ static void read_arguments(int argc, char** argv) {
         const char* key;
         long* number;
         const char** text;
-    } keys[] = {{"source", NULL, &source},   {"at_once", &at_once, NULL},
+    } keys[] = {{"source", NULL, &first},    {"at_once", &at_once, NULL},
                 {"seconds", &seconds, NULL}, {"count", &count_max, NULL},
                 {"sources", &sources, NULL}, {"hello", NULL, &hello_file},
                 {"expect", NULL, &expected}, {"timeout_ms", &timeout_ms, NULL},
@@ -316,7 +316,7 @@ static void read_arguments(int argc, char** argv) {
         if (keys[key].number) *keys[key].number = atol(equals + 1);
         if (keys[key].text) *keys[key].text = equals + 1;
     }
-    if (inet_pton(AF_INET, source, &first_source) != 1) fail(source);
+    if (inet_pton(AF_INET, first, &first_source) != 1) fail(first);
 }
 
 static void read_hello(void) {
