@@ -47,7 +47,7 @@ export PYTEST_ADDOPTS=-rs  # why a case was skipped
 
 libraries=(libc-ares-dev libev-dev libfmt-dev nlohmann-json3-dev libseccomp-dev libnghttp2-dev libmicrohttpd-dev libsystemd-dev)
 to_build=(g++ cmake ninja-build pkg-config "${libraries[@]}" catch2)
-to_test=(python3 python3-pytest dnsmasq-base iproute2 nftables libcap2-bin musl-tools strace procps util-linux sudo)
+to_test=(python3 python3-pytest python3-yaml dnsmasq-base iproute2 nftables libcap2-bin musl-tools strace procps util-linux sudo)
 to_check=(prometheus mandoc man-db zsh bash-completion systemd logrotate debhelper dpkg-dev fakeroot lintian)
 servers_and_clients=(nginx nginx-dev nodejs curl openssl gnutls-bin libnss3-tools haproxy nghttp2-client openssh-server openssh-client
     python3-aiosmtpd python3-websockets)

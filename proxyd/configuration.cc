@@ -90,7 +90,7 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
     configuration.tcpshim = shim::default_embedded(file);
     configuration.workers = default_workers();
     ConfigurationReader reader(file);
-    read_document(reader, *document, configuration);
+    read_document(reader, document->root, configuration);
     ConfigurationErrors errors = reader.take_errors();
     if (!errors.empty()) return Unexpected{std::move(errors)};
     return configuration;

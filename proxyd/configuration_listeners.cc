@@ -27,7 +27,7 @@ class ListenerReader {
 
     void read(const JsonValue& value, const std::string& path) {
         listener_.place = reader_.place(value.line, path);
-        if (const auto* address = value.as<std::string>()) {
+        if (const auto* address = value.as<std::string_view>()) {
             read_address(*address, value.line, path);
         } else if (const auto* object = value.as<JsonValue::Object>()) {
             read_object(*object, value.line, path);
@@ -76,7 +76,7 @@ class ListenerReader {
                 read_relay(reader_, backend.value_or(value), path, configuration_,
                            {.what = "a listener's TCP servers",
                             .why_no_ports = "is not for a listener: clients come to its own port"});
-        else if (value.as<std::string>() != nullptr)
+        else if (value.as<std::string_view>() != nullptr)
             listener_.site = read_site_directory(reader_, value, path);
         else
             reader_.add_error(value.line, path,
@@ -120,7 +120,7 @@ class ListenerReader {
         if (!added) reader_.add_error(value.line, path, "{}", added.error());
     }
 
-    void read_address(const std::string& text, int line, const std::string& path) {
+    void read_address(std::string_view text, int line, const std::string& path) {
         listener_.address_text = text;
         listener_.addresses = parse_listen_address(text);
         if (listener_.addresses.empty())

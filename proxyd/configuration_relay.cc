@@ -16,7 +16,7 @@ constexpr std::string_view TcpPrefix = "tcp://";
 }  // namespace
 
 std::optional<JsonValue> tcp_backend_in(const JsonValue& value) {
-    const auto* text = value.as<std::string>();
+    const auto* text = value.as<std::string_view>();
     if (text == nullptr || !text->starts_with(TcpPrefix)) return std::nullopt;
     JsonValue backend = value;
     backend.value = text->substr(TcpPrefix.size());
@@ -25,7 +25,7 @@ std::optional<JsonValue> tcp_backend_in(const JsonValue& value) {
 
 std::string read_site_directory(ConfigurationReader& reader, const JsonValue& value,
                                 std::string_view path) {
-    const auto* text = value.as<std::string>();
+    const auto* text = value.as<std::string_view>();
     if (text == nullptr || is_absolute_path(*text)) return reader.absolute_path(value, path);
     reader.add_error(value.line, path,
                      "'{}' is no absolute path, the absolute path of a directory, or "

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/daemon/configuration/configuration_values.h"
 #include "proxyd/configuration_parts.h"
+#include "proxyd/name_index.h"
 #include "proxyd/route_key.h"
 
 #include <fmt/format.h>
@@ -8,7 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <unordered_map>
+#include <optional>
 
 namespace proxyd {
 namespace {
@@ -41,7 +42,7 @@ void read_alpn_routes(ConfigurationReader& reader, const JsonMember& member, std
         }
         std::string directory = reader.absolute_path(protocol.value, protocol_path);
         if (!directory.empty())
-            routes.push_back({protocol.key, std::move(directory), protocol.key_line});
+            routes.push_back({std::string(protocol.key), std::move(directory), protocol.key_line});
     }
 }
 
@@ -56,7 +57,7 @@ class RouteReader {
             read_object(*object, value.line);
         else if (const auto backend = tcp_backend_in(value))
             route_.relay = relay_of(*backend);
-        else if (value.as<std::string>() != nullptr)
+        else if (value.as<std::string_view>() != nullptr)
             route_.site_directory = read_site_directory(reader_, value, path_);
         else
             reader_.add_error(value.line, path_, "is {}, {} is allowed", value.type_words(),
@@ -104,9 +105,10 @@ class RouteReader {
 
     void read_site(const JsonValue& value, const std::string& path) {
         if (const auto backend = tcp_backend_in(value))
-            reader_.add_error(
-                value.line, path, "is '{}', which is a value of 'tcp': {{\"tcp\": \"{}\"}}",
-                printable(*value.as<std::string>()), printable(*backend->as<std::string>()));
+            reader_.add_error(value.line, path,
+                              "is '{}', which is a value of 'tcp': {{\"tcp\": \"{}\"}}",
+                              printable(*value.as<std::string_view>()),
+                              printable(*backend->as<std::string_view>()));
         else
             route_.site_directory = reader_.absolute_path(value, path);
     }
@@ -133,6 +135,67 @@ nlohmann::ordered_json print_alpn(const std::vector<AlpnRouteConfiguration>& rou
     return out;
 }
 
+// The keys so far, in their plain form, also of routes with errors.
+class KeysRead {
+  public:
+    explicit KeysRead(const JsonValue::Object& object) : index_(object.size()) {
+        size_t bytes = 0;
+        for (const JsonMember& member : object)
+            bytes += member.key.size();  // its plain form is not longer
+        texts_.reserve(bytes);
+        keys_.reserve(object.size());
+    }
+    // The line of the same key, if there was one.
+    std::optional<int> add(std::string_view key, int line) {
+        const auto position = static_cast<uint32_t>(keys_.size());
+        const auto first = index_.add(key, position, [this](uint32_t at) { return keys_[at].key; });
+        if (first) return keys_[*first].line;
+        texts_ += key;
+        keys_.push_back({std::string_view(texts_).substr(texts_.size() - key.size()), line});
+        return std::nullopt;
+    }
+
+  private:
+    struct Key {
+        std::string_view key;
+        int line;
+    };
+    NameIndex index_;
+    std::vector<Key> keys_;
+    std::string texts_;
+};
+
+// What most routes are, in files with very many: the path of a directory and nothing else.
+bool is_plain_directory(const JsonValue& value) {
+    const auto* text = value.as<std::string_view>();
+    return text != nullptr && is_absolute_path(*text);
+}
+
+void read_route(ConfigurationReader& reader, const JsonMember& member, KeysRead& keys,
+                Configuration& configuration) {
+    // Made for those alone for whom there may be something to say.
+    const auto path = [&] { return fmt::format("routes.{}", printable_key(member.key)); };
+    const int line = member.key_line;
+    Result<std::string, std::string> key = parse_route_key(member.key);
+    if (!key)
+        reader.add_error(line, path(), "{}", key.error());
+    else if (const auto first = keys.add(*key, line))
+        reader.add_error(line, path(), "is given twice, first in line {}", *first);
+    if (key && is_plain_directory(member.value)) {
+        configuration.routes.push_back(
+            {*std::move(key), without_trailing_slashes(*member.value.as<std::string_view>()),
+             line});
+        return;
+    }
+    auto route = RouteReader(reader, path(), configuration).read(member.value);
+    if (!key || !route) return;
+    route->key = *key;
+    if (route->relay != nullptr)
+        route->site_directory = fmt::format("{}/{}", configuration.tcpshim.directory, *key);
+    route->line = line;
+    configuration.routes.push_back(*std::move(route));
+}
+
 }  // namespace
 
 void read_routes(ConfigurationReader& reader, const JsonMember& member,
@@ -144,24 +207,10 @@ void read_routes(ConfigurationReader& reader, const JsonMember& member,
                          member.value.type_words());
         return;
     }
-    std::unordered_map<std::string, int> lines;  // of the keys so far, in their plain form
-    for (const JsonMember& member_route : *object) {
-        const std::string path = fmt::format("routes.{}", printable_key(member_route.key));
-        const int line = member_route.key_line;
-        const Result<std::string, std::string> key = parse_route_key(member_route.key);
-        if (!key) {
-            reader.add_error(line, path, "{}", key.error());
-        } else if (const auto [first, is_new] = lines.emplace(*key, line); !is_new) {
-            reader.add_error(line, path, "is given twice, first in line {}", first->second);
-        }
-        auto route = RouteReader(reader, path, configuration).read(member_route.value);
-        if (!key || !route) continue;
-        route->key = *key;
-        if (route->relay != nullptr)
-            route->site_directory = fmt::format("{}/{}", configuration.tcpshim.directory, *key);
-        route->line = line;
-        configuration.routes.push_back(*std::move(route));
-    }
+    KeysRead keys(*object);
+    configuration.routes.reserve(object->size());
+    for (const JsonMember& route : *object)
+        read_route(reader, route, keys, configuration);
 }
 
 void read_alpn(ConfigurationReader& reader, const JsonMember& member,

@@ -129,6 +129,8 @@ Result<std::unique_ptr<Generation>, Problems> prepare_generation(uint64_t number
     make_place_for_relay(*generation, problems);
     const bool has_new_metrics_socket = open_metrics_socket(*generation, current, problems);
     open_log(*generation, problems);
+    generation->routes = std::make_shared<ConfiguredRoutes>(generation->configuration.routes,
+                                                            generation->configuration.alpn);
     if (!problems.empty()) {
         if (has_new_metrics_socket) remove_metrics_socket(generation->configuration.daemon.metrics);
         return Unexpected{std::move(problems)};

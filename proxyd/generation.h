@@ -9,6 +9,7 @@
 #include "base/posix/result.h"
 #include "base/posix/unique_fd.h"
 #include "proxyd/configuration.h"
+#include "proxyd/configured_routes.h"
 #include "proxyd/listening_sockets.h"
 #include "proxyd/relay_plan.h"
 
@@ -26,6 +27,7 @@ struct Generation {
     uint64_t number = 0;
     std::string text;  // of the configuration file
     Configuration configuration;
+    std::shared_ptr<const ConfiguredRoutes> routes;
     User user;
     ListeningAddresses addresses;
     UniqueFd access_log;

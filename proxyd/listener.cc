@@ -34,7 +34,8 @@ UniqueFd epoll_of(BorrowedFd listening_socket) {
 Listener::Listener(EventLoop& loop, ListeningSocket socket, Owner& owner)
     : socket_(std::move(socket.socket)),
       epoll_(std::move(socket.epoll)),
-      entrance_{socket.address, Route{"listener", std::move(socket.site), true}, socket.access,
+      site_directory_(std::move(socket.site)),
+      entrance_{socket.address, Route{"listener", site_directory_, true}, socket.access,
                 std::move(socket.proxy_protocol)},
       owner_(owner),
       readable_(loop, *this),

@@ -64,6 +64,7 @@ class Listener {
 
     UniqueFd socket_;
     UniqueFd epoll_;  // of socket_ alone
+    const std::string site_directory_;
     const Entrance entrance_;
     Owner& owner_;
     Clock::time_point tells_of_pause_from_{};

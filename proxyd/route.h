@@ -38,10 +38,11 @@ struct TextHash {
 
 struct RouteOptions;
 
+// Its texts are kept by who has made it, as long as it lives.
 struct Route {
-    std::string key;             // as the access log names it
-    std::string site_directory;  // absolute path
-    bool follows_links = true;   // false where the client's name chose the directory
+    std::string_view key;             // as the access log names it
+    std::string_view site_directory;  // absolute path
+    bool follows_links = true;        // false where the client's name chose the directory
     std::shared_ptr<const RouteOptions> options = nullptr;  // null: everybody, all protocols
 };
 

@@ -28,17 +28,6 @@ std::string_view words_of(RouteRule rule) {
     }
 }
 
-Route make_route(const RouteConfiguration& configuration) {
-    Route route{configuration.key, configuration.site_directory};
-    if (configuration.options == nullptr) return route;
-    auto options = std::make_shared<RouteOptions>();
-    options->access = configuration.options->access;
-    for (const AlpnRouteConfiguration& alpn : configuration.options->alpn)
-        options->alpn.add(alpn.protocol, Route{configuration.key, alpn.site_directory});
-    route.options = std::move(options);
-    return route;
-}
-
 void tell(DecisionTrace* trace, RouteRule rule, std::string_view key, const Route* route) {
     if (trace == nullptr) return;
     if (route != nullptr)
@@ -51,17 +40,12 @@ void tell(DecisionTrace* trace, RouteRule rule, std::string_view key, const Rout
 
 }  // namespace
 
+RouteTable::RouteTable(std::shared_ptr<const ConfiguredRoutes> routes, SitesDirectory* sites)
+    : routes_(std::move(routes)), sites_(sites) {}
+
 RouteTable::RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites,
                        const std::vector<AlpnRouteConfiguration>& alpn)
-    : sites_(sites) {
-    for (const RouteConfiguration& route : routes) {
-        const bool is_wildcard = route.key.starts_with("*.");
-        Map& map = is_wildcard ? wildcards_ : exact_;
-        map.emplace(is_wildcard ? route.key.substr(2) : route.key, make_route(route));
-    }
-    for (const AlpnRouteConfiguration& route : alpn)
-        alpn_.add(route.protocol, Route{"alpn/" + route.protocol, route.site_directory});
-}
+    : RouteTable(std::make_shared<ConfiguredRoutes>(routes, alpn), sites) {}
 
 RouteMatch RouteTable::find(std::string_view name, Protocol protocol, DecisionTrace* trace) const {
     if (!name.empty() && has_names(protocol)) {
@@ -91,18 +75,16 @@ RouteMatch RouteTable::find(std::string_view name, Protocol protocol, DecisionTr
 
 const Route* RouteTable::find_exact(std::string_view key, RouteRule rule,
                                     DecisionTrace* trace) const {
-    const auto found = exact_.find(key);
-    const Route* const route = found != exact_.end() ? &found->second : nullptr;
+    const Route* const route = routes_->find(key);
     tell(trace, rule, key, route);
     return route;
 }
 
 const Route* RouteTable::find_wildcard(std::string_view name, DecisionTrace* trace) const {
-    if (wildcards_.empty() && trace == nullptr) return nullptr;
+    if (!routes_->has_wildcards() && trace == nullptr) return nullptr;
     const Route* match = nullptr;
     any_parent(name, [&](std::string_view parent) {
-        const auto found = wildcards_.find(parent);
-        if (found != wildcards_.end()) match = &found->second;
+        match = routes_->find_wildcard(parent);
         if (trace != nullptr)
             tell(trace, RouteRule::WildcardName, fmt::format("*.{}", parent), match);
         return match != nullptr;
@@ -128,12 +110,15 @@ RouteMatch RouteTable::find_in_sites(std::string_view name, DecisionTrace* trace
 
 // Made once for each directory that clients came to; there are no more of them than directories.
 const Route* RouteTable::route_to_site(std::string_view directory) const {
-    if (const auto found = from_sites_.find(directory); found != from_sites_.end())
-        return &found->second;
-    const auto made = from_sites_.emplace(
-        directory, Route{fmt::format("sites/{}", directory),
-                         fmt::format("{}/{}", sites_->path(), directory), false});
-    return &made.first->second;
+    auto found = from_sites_.find(directory);
+    if (found == from_sites_.end()) {
+        found = from_sites_.try_emplace(std::string(directory)).first;
+        RouteToSite& made = found->second;
+        made.key = fmt::format("sites/{}", directory);
+        made.directory = fmt::format("{}/{}", sites_->path(), directory);
+        made.route = Route{made.key, made.directory, false};
+    }
+    return &found->second.route;
 }
 
 bool RouteTable::has_site(std::string_view directory, RouteRule rule, DecisionTrace* trace) const {
@@ -171,7 +156,7 @@ RouteMatch RouteTable::find_by_alpn(const AlpnList& offered, RouteMatch found,
         if (const Route* route =
                 ask(found.route->options->alpn, RouteRule::RouteAlpn, "alpn of the route"))
             return {route, RouteRule::RouteAlpn};
-    if (const Route* route = ask(alpn_, RouteRule::Alpn, "alpn of all names"))
+    if (const Route* route = ask(routes_->alpn(), RouteRule::Alpn, "alpn of all names"))
         return {route, RouteRule::Alpn};
     return found;
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// RouteTable: which site directory a client goes to, and by which rule. Built once from the
-// configuration; a lookup costs a few hash lookups (one per label of the name for wildcards),
-// however many routes there are. It knows the `sites` directory only through the names found in it.
+// RouteTable: which site directory a client goes to, and by which rule. A lookup costs a few hash
+// lookups (one per label of the name for wildcards), however many routes there are. It knows the
+// `sites` directory only through the names found in it.
 // Used by decision, which also asks whether the client may use the route.
 #pragma once
 
-#include "proxyd/configuration.h"
+#include "proxyd/configured_routes.h"
 #include "proxyd/decision_trace.h"
 #include "proxyd/hello.h"
 #include "proxyd/route.h"
 #include "proxyd/sites_directory.h"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,7 +27,9 @@ struct RouteMatch {
 
 class RouteTable {
   public:
-    // Borrows `sites`, which may be null. `alpn` is the one for all names.
+    // Borrows `sites`, which may be null.
+    RouteTable(std::shared_ptr<const ConfiguredRoutes> routes, SitesDirectory* sites);
+    // With routes of its own. `alpn` is the one for all names.
     RouteTable(const std::vector<RouteConfiguration>& routes, SitesDirectory* sites,
                const std::vector<AlpnRouteConfiguration>& alpn = {});
 
@@ -39,7 +42,12 @@ class RouteTable {
                             DecisionTrace* trace = nullptr) const;
 
   private:
-    using Map = std::unordered_map<std::string, Route, TextHash, std::equal_to<>>;
+    struct RouteToSite {
+        std::string key;
+        std::string directory;
+        Route route;
+    };
+    using RoutesToSites = std::unordered_map<std::string, RouteToSite, TextHash, std::equal_to<>>;
 
     const Route* find_exact(std::string_view key, RouteRule rule, DecisionTrace* trace) const;
     const Route* find_wildcard(std::string_view name, DecisionTrace* trace) const;
@@ -47,11 +55,9 @@ class RouteTable {
     RouteMatch find_in_sites(std::string_view name, DecisionTrace* trace) const;
     bool has_site(std::string_view directory, RouteRule rule, DecisionTrace* trace) const;
 
-    Map exact_;      // names, classes and "*"
-    Map wildcards_;  // by the part behind "*."
-    AlpnRoutes alpn_;
+    std::shared_ptr<const ConfiguredRoutes> routes_;
     SitesDirectory* sites_;
-    mutable Map from_sites_;  // those that were found so far, by their directory
+    mutable RoutesToSites from_sites_;  // those that were found so far, by their directory
     mutable std::string wildcard_;
 };
 

@@ -16,9 +16,9 @@ Site& SiteTable::site_for(const Route& route, uint16_t port) {
     fmt::format_to(std::back_inserter(key_), "{}:{}", port, route.site_directory);
     if (const auto found = sites_.find(key_); found != sites_.end()) return *found->second;
     if (sites_.size() >= sites_max_) drop_idle_sites();
-    const auto made =
-        sites_.emplace(key_, std::make_unique<Site>(loop_, watch_, route.site_directory,
-                                                    route.follows_links, port, room_));
+    const auto made = sites_.emplace(
+        key_, std::make_unique<Site>(loop_, watch_, std::string(route.site_directory),
+                                     route.follows_links, port, room_));
     return *made.first->second;
 }
 

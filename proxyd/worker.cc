@@ -29,8 +29,7 @@ Worker::Worker(EventLoop& loop, const Configuration& configuration, WorkerResour
                            ? std::nullopt
                            : std::optional<SitesDirectory>(std::in_place, loop, directory_watch_,
                                                            configuration.sites)),
-      routes_(configuration.routes, sites_directory_ ? &*sites_directory_ : nullptr,
-              configuration.alpn),
+      routes_(std::move(resources.routes), sites_directory_ ? &*sites_directory_ : nullptr),
       clients_(loop, *this),
       sites_(loop, directory_watch_, std::min(SitesMax, descriptor_limit() / 8 + 1),
              [this](Site& site) { on_site_room(site); }),

@@ -27,6 +27,7 @@ namespace proxyd {
 
 // What main gives to one worker.
 struct WorkerResources {
+    std::shared_ptr<const ConfiguredRoutes> routes;
     AccessLog access_log;
     uint32_t run_number;  // different for each worker ever: part of its sessions' ids
     SourceLimits& source_limits;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -31,6 +32,9 @@ Result<std::string> read_file(const std::string& path) {
     const UniqueFd file = UniqueFd::adopt(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.is_open()) return Unexpected{Errno::last()};
     std::string text;
+    struct stat status;
+    if (fstat(file.borrow().number(), &status) == 0 && S_ISREG(status.st_mode))
+        text.reserve(static_cast<size_t>(status.st_size));
     std::array<char, 65536> buffer;
     for (;;) {
         const ssize_t size = read(file.borrow().number(), buffer.data(), buffer.size());

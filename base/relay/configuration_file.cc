@@ -114,7 +114,7 @@ void read_resolvers(ConfigurationReader& reader, const JsonMember& member, Readi
             reader.add_error((*array)[i].line, path, "'{}' is no address, {} is allowed",
                              printable(*text), Allowed);
         else
-            reading.configuration.resolvers.push_back(*text);
+            reading.configuration.resolvers.emplace_back(*text);
     }
 }
 
@@ -267,7 +267,7 @@ Result<Configuration, ConfigurationErrors> parse_configuration(std::string_view 
     configuration.file = file;
     configuration.daemon = default_daemon_configuration(file, DefaultControlSocket);
     ConfigurationReader reader(file);
-    read_document(reader, *document, configuration);
+    read_document(reader, document->root, configuration);
     ConfigurationErrors errors = reader.take_errors();
     if (!errors.empty()) return Unexpected{std::move(errors)};
     name_sites(configuration);

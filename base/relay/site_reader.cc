@@ -218,7 +218,7 @@ void SiteReader::read_proxy_protocol(const JsonValue& value, const std::string& 
 }
 
 void SiteReader::read_check(const JsonValue& value, const std::string& path) {
-    if (value.as<std::string>()) return read_check_kind(value, path);
+    if (value.as<std::string_view>()) return read_check_kind(value, path);
     const auto* object = value.as<JsonValue::Object>();
     if (object == nullptr) {
         reader_.add_error(value.line, path, "is {}, {} or an object with 'kind' is allowed",

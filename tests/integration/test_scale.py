@@ -21,10 +21,15 @@ pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root can trace 
               pytest.mark.skipif(IsSanitized, reason="sanitizers have costs of their own")]
 
 FewRoutes, ManyRoutes = 10, 100_000
-SystemCallsMax = 4.5
+# Measured: 3.27 and 4.27.
+SystemCallsMax = {"": 3.6, "0.0.0.0": 4.6}
 AtOnce, Rounds = 16, 50
-# The text of a log line is longer or shorter by digits, and buckets of a hash table hold one name or two.
+# The text of a log line is longer or shorter by digits, and a name is found at the first look into a table or the second.
 InstructionsDifferenceMax = 0.02
+# Now and then there is more to do: a look at the site's path is due, or the loop wakes up once more for a client.
+Counts = 3
+# Measured: 21,640 and 141,200, with g++ 12.
+InstructionsMax = 24_000 if IsOptimised else 155_000
 Hello = client_hello.captured
 # A site socket's queue is as long as the network namespace says in which it was made; and all may use it by its path.
 DeepQueue = ("unshare", "--net", "sh", "-c", 'echo 64 > /proc/sys/net/unix/max_dgram_qlen && exec "$@"', "sh")
@@ -62,6 +67,13 @@ def serve(workspace, proxyd, inbox, port, hellos):
         client.close()
 
 
+def instructions_for(workspace, proxyd, way, hellos):
+    """Outside the kernel, for one client: all that the loop does, and the line in the log too."""
+    with instructions_of(proxyd.serving_pid()) as counted:
+        serve(workspace, proxyd, *way, hellos)
+    return counted[0] / len(hellos)
+
+
 def hellos_of_both_kinds():
     """An exact name by HTTP and a wildcard by TLS, such as few routes have them too."""
     name, under_wildcard = names(4)[0], "www.blog." + names(4)[3]
@@ -76,22 +88,21 @@ def test_a_hundred_thousand_routes_cost_a_client_what_ten_do(workspace):
     for count in (FewRoutes, ManyRoutes):
         proxyd, *way = start(workspace, count)
         serve(workspace, proxyd, *way, hellos * 10)  # until everything has its place
-        with instructions_of(proxyd.serving_pid()) as counted:
-            serve(workspace, proxyd, *way, hellos)
-        instructions[count] = counted[0] / len(hellos)
+        instructions[count] = min(instructions_for(workspace, proxyd, way, hellos) for _ in range(Counts))
         with system_calls_of(proxyd.serving_pid()) as counted:
             serve(workspace, proxyd, *way, hellos * 10)
         calls[count] = counted["total"] / len(hellos) / 10
         proxyd.stop()
     print(f"instructions for a client: {instructions}, system calls for a client that comes alone: {calls}")
     assert abs(instructions[ManyRoutes] - instructions[FewRoutes]) <= InstructionsDifferenceMax * instructions[FewRoutes]
+    assert instructions[FewRoutes] <= InstructionsMax
     # A few of its own, such as when a timer ends.
     assert abs(calls[ManyRoutes] - calls[FewRoutes]) <= 0.1
 
 
 @pytest.mark.skipif(not takes_key("workers"), reason="this proxyd can't reload")
 def test_a_reload_with_a_hundred_thousand_routes(workspace):
-    """Measured: 0.2 s of main and 0.1 s of each worker in a release build, four times that without optimisation."""
+    """Measured: 0.1 s of main in a release build, 0.6 s without optimisation; next to nothing of workers, which share all."""
     proxyd, inbox, port = start(workspace, ManyRoutes)
     costs = {"start": processor_seconds_of(proxyd.pid) + processor_seconds_of(proxyd.serving_pid())}
     for count in (ManyRoutes + 1, FewRoutes, ManyRoutes):
@@ -102,7 +113,7 @@ def test_a_reload_with_a_hundred_thousand_routes(workspace):
         costs[count] = processor_seconds_of(proxyd.pid) - before + processor_seconds_of(proxyd.serving_pid())
         serve(workspace, proxyd, inbox, port, hellos_of_both_kinds())
     print(f"processor seconds: {costs}")
-    assert max(costs.values()) < (1 if IsOptimised else 4), costs
+    assert max(costs.values()) < (0.5 if IsOptimised else 2), costs
 
 
 def serve_together(workspace, worker, hello, answer, port=Port):
@@ -119,7 +130,7 @@ def serve_together(workspace, worker, hello, answer, port=Port):
 @pytest.mark.parametrize("hello, answer", [(PlainNginx.request, b"HTTP/1.1 200"),
                                            (Hello("load.example.org"), b"HTTP/1.1 400")], ids=["http", "tls"])
 @pytest.mark.parametrize("host", ["", "0.0.0.0"], ids=["address", "wildcard"])
-def test_a_client_under_load_costs_at_most_four_and_a_half_system_calls(workspace, host, hello, answer):
+def test_a_client_under_load_costs_three_system_calls_and_a_share_of_others(workspace, host, hello, answer):
     """16 at once, an access log in a file: all calls of the worker. On a wildcard each client costs one more, which asks
     for the address that it came to.
 
@@ -136,7 +147,7 @@ def test_a_client_under_load_costs_at_most_four_and_a_half_system_calls(workspac
             serve_together(workspace, worker, hello, answer, port)
     assert proxyd.stop()["handed_over"] == Rounds * AtOnce
     print({name: round(count / Rounds / AtOnce, 3) for name, count in counts.items()})
-    assert counts["total"] / Rounds / AtOnce <= SystemCallsMax
+    assert counts["total"] / Rounds / AtOnce <= SystemCallsMax[host]
 
 
 def test_what_clients_of_an_ordinary_load_cost(workspace):

@@ -5,6 +5,7 @@
 // machines (virtual ones) whose processor's counters can't be had, and for processes in a sandbox:
 // the kernel does the stepping.
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +29,22 @@ static void fail(const char* what) {
     exit(1);
 }
 
+// Both on one processor: neither waits for another one to wake up at each step.
+static void share_processor(pid_t pid, cpu_set_t* before) {
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET((size_t)sched_getcpu(), &here);
+    if (sched_getaffinity(pid, sizeof *before, before) != 0 ||
+        sched_setaffinity(0, sizeof here, &here) != 0 ||
+        sched_setaffinity(pid, sizeof here, &here) != 0)
+        fail("sched_setaffinity");
+}
+
 int main(int argc, char** argv) {
     if (argc != 2) return 2;
     const pid_t pid = atoi(argv[1]);
+    cpu_set_t before;
+    share_processor(pid, &before);
     const struct sigaction action = {.sa_handler = stop};  // without SA_RESTART
     sigaction(SIGTERM, &action, NULL);
     // SIGTERM may come when we have looked for it, but don't sleep yet: look again now and then.
@@ -82,6 +96,7 @@ int main(int argc, char** argv) {
     while (waitpid(pid, &status, 0) != pid) {
     }
     ptrace(PTRACE_DETACH, pid, 0, 0);
+    sched_setaffinity(pid, sizeof before, &before);
     printf("%ld\n", count);
     return 0;
 }

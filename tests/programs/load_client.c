@@ -2,18 +2,23 @@
 //
 // load_client ADDRESS PORT [KEY=VALUE]...: so many clients at once, one connection each, the next
 // one as soon as one has ended, or, with a rate, when its time has come. Each connects from one of
-// many addresses in 127.1.0.0/16, sends a hello, and reads the answer. Says "started", and at the
-// end one line of JSON: how many got the answer that was expected, what happened to each other one,
-// and how long they had to wait.
+// many addresses, sends a hello, and reads the answer. Says "started", and at the end one line of
+// JSON: how many got the answer that was expected, what happened to each other one, and how long
+// they had to wait.
 //
-//   at_once=N      clients at a time (200)          seconds=N    for so long (5); SIGTERM ends it
-//   earlier count=N        ends after so many clients (0: when the time is over) sources=N
-//   different client addresses (250) timeout_ms=N patience of a client (20000) hello=FILE     what
-//   each one sends              expect=TEXT  what its answer begins with ("HTTP/1.1 200") until=end
-//   the answer ends with the connection ("end"), or is enough as soon as it is recognised
-//   ("answer")
-//   rate=N         new clients each second, as long as no more than at_once are there (0: as many
-//   as there can be)
+//   at_once=N       clients at a time (200)
+//   seconds=N       for so long (5); SIGTERM ends it earlier
+//   count=N         ends after so many clients (0: when the time is over)
+//   sources=N       different client addresses (250)
+//   source=ADDRESS  the first of them (127.1.0.1)
+//   timeout_ms=N    patience of a client (20000)
+//   hello=FILE      what each one sends
+//   expect=TEXT     what its answer begins with ("HTTP/1.1 200")
+//   until=end       the answer ends with the connection ("end"), or is enough as soon as it is
+//                   recognised ("answer")
+//   rate=N          new clients each second, as long as no more than at_once are there (0: as many
+//                   as there can be)
+//   progress=N      says "done COUNT" whenever so many more have got their answer
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +62,9 @@ struct failure {
 static struct sockaddr_in server;
 static long at_once = 200, seconds = 5, count_max, sources = 250, timeout_ms = 20000, progress,
             rate;
-static const char *hello_file = "/dev/stdin", *expected = "HTTP/1.1 200", *until = "end";
+static const char *hello_file = "/dev/stdin", *expected = "HTTP/1.1 200", *until = "end",
+                  *first = "127.1.0.1";
+static struct in_addr first_source;
 static char hello[65536];
 static size_t hello_size;
 
@@ -95,7 +102,7 @@ static void start_client(uint32_t index) {
     if (client->fd < 0) fail("socket");
     const int yes = 1;
     setsockopt(client->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
-    const uint32_t source = 0x7f010001u + (uint32_t)(started_count % sources);
+    const uint32_t source = ntohl(first_source.s_addr) + (uint32_t)(started_count % sources);
     client->source = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(source)};
     if (bind(client->fd, (struct sockaddr*)&client->source, sizeof client->source) != 0)
         fail("bind");
@@ -289,11 +296,12 @@ static void read_arguments(int argc, char** argv) {
         const char* key;
         long* number;
         const char** text;
-    } keys[] = {{"at_once", &at_once, NULL},       {"seconds", &seconds, NULL},
-                {"count", &count_max, NULL},       {"sources", &sources, NULL},
-                {"hello", NULL, &hello_file},      {"expect", NULL, &expected},
-                {"timeout_ms", &timeout_ms, NULL}, {"until", NULL, &until},
-                {"progress", &progress, NULL},     {"rate", &rate, NULL}};
+    } keys[] = {{"source", NULL, &first},    {"at_once", &at_once, NULL},
+                {"seconds", &seconds, NULL}, {"count", &count_max, NULL},
+                {"sources", &sources, NULL}, {"hello", NULL, &hello_file},
+                {"expect", NULL, &expected}, {"timeout_ms", &timeout_ms, NULL},
+                {"until", NULL, &until},     {"progress", &progress, NULL},
+                {"rate", &rate, NULL}};
     for (int index = 3; index < argc; index++) {
         const char* equals = strchr(argv[index], '=');
         size_t key = 0;
@@ -308,6 +316,7 @@ static void read_arguments(int argc, char** argv) {
         if (keys[key].number) *keys[key].number = atol(equals + 1);
         if (keys[key].text) *keys[key].text = equals + 1;
     }
+    if (inet_pton(AF_INET, first, &first_source) != 1) fail(first);
 }
 
 static void read_hello(void) {

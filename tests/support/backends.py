@@ -78,7 +78,8 @@ class Namespace:
         self._keeper = workspace.start("unshare", "--net", "sh", "-ec",
                                        "\n".join(["ip link set lo up", *commands, "echo ready", "exec sleep infinity"]))
         self._keeper.wait_for_line("^ready$")
-        self.prefix = ["nsenter", "--target", str(self._keeper.pid), "--net"]
+        self.pid = self._keeper.pid
+        self.prefix = ["nsenter", "--target", str(self.pid), "--net"]
 
     def call(self, function):
         """In a thread of its own, whose network alone is changed."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a process does, counted: its system calls by strace, its instructions by stepping through them."""
+"""What a process does, counted: its system calls by strace, its instructions by stepping through them, its
+allocations by a library that is preloaded."""
 
 import contextlib
 import os
@@ -7,12 +8,14 @@ import pathlib
 import re
 import shutil
 import signal
+import struct
 
 import pytest
 
 from support.processes import Child
 
-CountInstructions = pathlib.Path(os.environ["PROXYD_BUILD"]) / "tests" / "programs" / "count_instructions"
+Programs = pathlib.Path(os.environ["PROXYD_BUILD"]) / "tests" / "programs"
+CountInstructions = Programs / "count_instructions"
 
 
 @contextlib.contextmanager
@@ -44,3 +47,16 @@ def instructions_of(pid):
     counter.signal(signal.SIGTERM)
     assert counter.wait_for_exit() == 0, counter.log()
     found.append(int(counter.lines[-1]))
+
+
+class Allocations:
+    """Those of a proxyd, whose command line begins with `prefix`, and of its only worker."""
+
+    def __init__(self, workspace):
+        self._file = workspace.path / "allocations"
+        self._file.write_bytes(bytes(4096))
+        self.prefix = ("env", f"COUNT_ALLOCATIONS={self._file}", f"LD_PRELOAD={Programs / 'count_allocations.so'}")
+
+    def of_worker(self):
+        """How many there were so far, and how many bytes are in use."""
+        return struct.unpack_from("=QQ", self._file.read_bytes(), 16)

@@ -17,13 +17,17 @@ LoadClient = pathlib.Path(os.environ["PROXYD_BUILD"]) / "tests" / "programs" / "
 
 
 class Load(Child):
-    """Clients that come until `seconds` are over, or `count` have come. Each is from another of many addresses."""
+    """Clients that come until `seconds` are over, or `count` have come. Each is from another of many addresses.
 
-    def __init__(self, workspace, hello, *, port=Port, **options):
+    `prefix` is what the command line begins with, such as one that runs it in another network.
+    """
+
+    def __init__(self, workspace, hello, *, address=None, port=Port, prefix=(), **options):
         self.hello = workspace.path / "hello"
         self.hello.write_bytes(hello)
         options = {"hello": self.hello, "sources": 5000, **options}
-        super().__init__([LoadClient, workspace.address, port, *(f"{key}={value}" for key, value in options.items())])
+        super().__init__([*prefix, LoadClient, address or workspace.address, port,
+                          *(f"{key}={value}" for key, value in options.items())])
         workspace.children.append(self)
         self.wait_for_line("^started$")
 

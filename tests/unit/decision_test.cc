@@ -39,8 +39,10 @@ SocketAddress address(const std::string& text) {
 std::string summary(const Decision& decision) {
     const Route* const route = decision.match.route;
     if (decision.is_rejected())
-        return std::string(decision.rejected) + " " + (route != nullptr ? route->key : "-");
-    return std::string(route_rule_word(decision.match.rule)) + " " + route->site_directory;
+        return std::string(decision.rejected) + " " +
+               std::string(route != nullptr ? route->key : "-");
+    return std::string(route_rule_word(decision.match.rule)) + " " +
+           std::string(route->site_directory);
 }
 
 std::string decide(const RouteTable& table, const std::string& name,

@@ -122,7 +122,7 @@ TEST_CASE("directories in sites are told with their path", "[explanation]") {
     DirectoryWatch watch(loop);
     SitesDirectory sites(loop, watch, path);
     REQUIRE(sites.open().has_value());
-    const RouteTable table({}, &sites);
+    const RouteTable table(std::vector<proxyd::RouteConfiguration>{}, &sites);
     const Entrance listener{*SocketAddress::parse_host("::1", 443), {"listener", ""}, nullptr, {}};
     const std::array<const Entrance*, 1> listeners = {&listener};
 

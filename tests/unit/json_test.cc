@@ -3,6 +3,8 @@
 
 #include "tests/unit/catch.h"
 
+#include <nlohmann/json.hpp>
+
 using namespace std::string_view_literals;
 using proxyd::JsonValue;
 using proxyd::parse_json;
@@ -30,7 +32,7 @@ TEST_CASE("JSON: every key and value knows its line", "[json]") {
         "}");
 
     REQUIRE(document.has_value());
-    const auto& root = object_of(*document);
+    const auto& root = object_of(document->root);
     REQUIRE(root.size() == 4);
     CHECK(root[0].key_line == 2);
     CHECK(root[0].value.line == 2);
@@ -49,7 +51,7 @@ TEST_CASE("JSON: the line of a number that ends its line is that line", "[json]"
     const auto document = parse_json("[1\n,2\n]");
 
     REQUIRE(document.has_value());
-    const auto& array = *document->as<JsonValue::Array>();
+    const auto& array = *document->root.as<JsonValue::Array>();
     CHECK(array[0].line == 1);
     CHECK(array[1].line == 2);
 }
@@ -58,14 +60,14 @@ TEST_CASE("JSON: comments are allowed and count as lines", "[json]") {
     const auto document = parse_json("// first\n{ /* two\nlines */ \"a\": 1 }");
 
     REQUIRE(document.has_value());
-    CHECK(object_of(*document)[0].key_line == 3);
+    CHECK(object_of(document->root)[0].key_line == 3);
 }
 
 TEST_CASE("JSON: duplicate keys are kept for the reader to judge", "[json]") {
     const auto document = parse_json("{\"a\": 1,\n\"a\": 2}");
 
     REQUIRE(document.has_value());
-    const auto& root = object_of(*document);
+    const auto& root = object_of(document->root);
     REQUIRE(root.size() == 2);
     CHECK(root[1].key_line == 2);
 }
@@ -100,7 +102,7 @@ TEST_CASE("JSON: a number too large for 64 bits is no integer", "[json]") {
     const auto document = parse_json("[9223372036854775807, 9223372036854775808, 1.5]");
 
     REQUIRE(document.has_value());
-    const auto& array = *document->as<JsonValue::Array>();
+    const auto& array = *document->root.as<JsonValue::Array>();
     CHECK(array[0].as<int64_t>() != nullptr);
     CHECK(array[1].as<int64_t>() == nullptr);
     CHECK(array[1].as<double>() != nullptr);
@@ -111,7 +113,7 @@ TEST_CASE("JSON: types have words for messages", "[json]") {
     const auto document = parse_json("[null, true, 1, 1.5, \"\", [], {}]");
 
     REQUIRE(document.has_value());
-    const auto& array = *document->as<JsonValue::Array>();
+    const auto& array = *document->root.as<JsonValue::Array>();
     CHECK(array[0].type_words() == "null");
     CHECK(array[1].type_words() == "a boolean");
     CHECK(array[2].type_words() == "a number");
@@ -119,4 +121,51 @@ TEST_CASE("JSON: types have words for messages", "[json]") {
     CHECK(array[4].type_words() == "a string");
     CHECK(array[5].type_words() == "an array");
     CHECK(array[6].type_words() == "an object");
+}
+
+TEST_CASE("JSON: texts with escapes and beyond ASCII are decoded", "[json]") {
+    const auto document =
+        parse_json(R"({"a\tb": "\u00e9\"\\", "grün": "plain", "\ud83d\ude00": 1})");
+
+    REQUIRE(document.has_value());
+    const auto& root = object_of(document->root);
+    CHECK(root[0].key == "a\tb");
+    CHECK(*root[0].value.as<std::string_view>() == "é\"\\");
+    CHECK(root[1].key == "grün");
+    CHECK(*root[1].value.as<std::string_view>() == "plain");
+    CHECK(root[2].key == "\xf0\x9f\x98\x80");
+}
+
+TEST_CASE("JSON: a NUL byte is an error at its line, wherever it stands", "[json]") {
+    const auto document = parse_json("{}\n\0"sv);
+
+    CHECK(document.error().line == 2);
+    CHECK(document.error().text == "has a NUL byte in it");
+}
+
+// nlohmann_json is asked whether each text is JSON, and what is in it.
+TEST_CASE("JSON: is what nlohmann_json takes for JSON, and nothing else", "[json]") {
+    // clang-format off
+    const std::vector<std::string_view> texts = {
+        "null", "true", "false", "tru", "truex", "nul", "0", "-0", "-", "01", "1.5", "1.", ".5",
+        "1e3", "1e", "1e400", "-1E-3", "+1", "1-2", "1a", "18446744073709551616", "\"\"", "\"a",
+        "\"\\\"", "\"\\\\\"", "\"\\x\"", "\"\\ud800\"", "\"\\u12\"", "\"\xff\"", "\"\xc3\xa9\"",
+        "\"\xc0\x80\"", "\"a\nb\"", "\"a\tb\"", "\"\x7f\"", "[]", "[ ]", "[1]", "[1,]", "[,]",
+        "[1 2]", "[1,2", "[", "]", "[[],{}]", "{}", "{ }", "{\"a\":1}", "{\"a\" : 1 , \"b\":[]}",
+        "{\"a\":1,}", "{,}", "{\"a\"}", "{\"a\":}", "{a:1}", "{\"a\":1 \"b\":2}", "{1:1}", "{",
+        "}", "// c\n1", "1// c", "1 // c", "/**/1", "/* * / */1/**/", "/*/1", "/* ", "/", "1/",
+        "/ /1", "//", "// a\r1", "[/*,*/1/**/,/**/2//\n]", "{/**/\"a\"/**/:/**/1/**/}",
+        "\xef\xbb\xbf{}", "\xef\xbb{}", "{}\xef\xbb\xbf", "\v1", "\f1", "\r\n\t 1", "'a'", "NaN",
+        "[1]x", "{} {}",
+    };
+    // clang-format on
+    for (const std::string_view text : texts) {
+        INFO(text);
+        const auto expected = nlohmann::json::parse(text, nullptr, false, true);
+        const auto document = parse_json(text);
+        CHECK(document.has_value() == !expected.is_discarded());
+        if (document && !expected.is_discarded())
+            CHECK(document->root.type_words().find(
+                      std::string_view(expected.type_name()).substr(0, 4)) != std::string::npos);
+    }
 }

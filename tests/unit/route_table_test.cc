@@ -29,7 +29,7 @@ const std::vector<RouteConfiguration> Routes = {
 std::string directory_for(const RouteTable& table, std::string_view name,
                           Protocol protocol = Protocol::Http) {
     const auto match = table.find(name, protocol);
-    return match.route != nullptr ? match.route->site_directory : "none";
+    return std::string(match.route != nullptr ? match.route->site_directory : "none");
 }
 
 }  // namespace

@@ -121,11 +121,11 @@ TEST_CASE("sites are told with what is in them now", "[worker_reports]") {
 TEST_CASE("a worker that doesn't look tells of the sites in use", "[worker_reports]") {
     Fixture fixture;
     CHECK(fixture.texts(R"({"what":"sites","limit":10})", "site").empty());
-    const Route route{"x", (fixture.directory.path() / "blog").string()};
+    const std::string directory = (fixture.directory.path() / "blog").string();
     const UniqueFd live = fixture.bind_socket("443.sock", 0660);
-    fixture.sites.site_for(route, 443);
+    fixture.sites.site_for(Route{"x", directory}, 443);
     CHECK(fixture.texts(R"({"what":"sites","limit":10})", "site") ==
-          std::vector<std::string>{route.site_directory});
+          std::vector<std::string>{directory});
     CHECK(fixture.messages[0]["item"]["ports"][0]["waiting"] == 0);
 }
 

@@ -7,9 +7,9 @@
 
 namespace proxyd {
 
-Result<JsonValue, ConfigurationErrors> parse_configuration_document(std::string_view text,
-                                                                    std::string_view file) {
-    Result<JsonValue, JsonError> document = parse_json(text);
+Result<JsonDocument, ConfigurationErrors> parse_configuration_document(std::string_view text,
+                                                                       std::string_view file) {
+    Result<JsonDocument, JsonError> document = parse_json(text);
     if (!document)
         return Unexpected{ConfigurationErrors{fmt::format(
             "{}:{}: is not JSON: {}", file, document.error().line, document.error().text)}};
@@ -47,9 +47,10 @@ void ConfigurationReader::add_unknown_key(const JsonMember& member, std::string_
     add_error(member.key_line, path, "is not a key of {}, {}", what, hint(member.key, known));
 }
 
-const std::string* ConfigurationReader::string_of(const JsonValue& value, std::string_view path,
-                                                  std::string_view allowed) {
-    const auto* text = value.as<std::string>();
+const std::string_view* ConfigurationReader::string_of(const JsonValue& value,
+                                                       std::string_view path,
+                                                       std::string_view allowed) {
+    const auto* text = value.as<std::string_view>();
     if (text == nullptr)
         add_error(value.line, path, "is {}, {} is allowed", value.type_words(), allowed);
     return text;

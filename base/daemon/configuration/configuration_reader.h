@@ -21,9 +21,9 @@ namespace proxyd {
 // All that is wrong, one message each: "file:line: path.to.key: what is wrong, what is allowed".
 using ConfigurationErrors = std::vector<std::string>;
 
-// `file` is only the name in messages.
-Result<JsonValue, ConfigurationErrors> parse_configuration_document(std::string_view text,
-                                                                    std::string_view file);
+// `file` is only the name in messages; the document refers to `text`.
+Result<JsonDocument, ConfigurationErrors> parse_configuration_document(std::string_view text,
+                                                                       std::string_view file);
 
 class ConfigurationReader {
   public:
@@ -63,8 +63,8 @@ class ConfigurationReader {
                          std::span<const std::string_view> known);
 
     // Each adds an error for a value that isn't allowed, and then gives nothing or changes nothing.
-    const std::string* string_of(const JsonValue& value, std::string_view path,
-                                 std::string_view allowed);
+    const std::string_view* string_of(const JsonValue& value, std::string_view path,
+                                      std::string_view allowed);
     std::string absolute_path(const JsonValue& value, std::string_view path);
     void read_count(const JsonValue& value, std::string_view path, int64_t least, int64_t most,
                     size_t& out);
