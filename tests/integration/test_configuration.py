@@ -21,6 +21,7 @@ LevelForms = '"error", "warning", "notice", "info" or "debug"'
 MetricsForms = '"127.0.0.1:9100", "[::1]:9100" or "unix:/run/proxyd/metrics.sock"'
 Routes = {"*": "/run/site"}
 Directory = "the absolute path of a directory"
+DirectoryOrServer = f'{Directory}, or "tcp://HOST:PORT" for a TCP server,'
 RouteValue = f"{Directory}, \"tcp://HOST:PORT\", or an object with 'site' or 'tcp'"
 DurationForms = 'to "1h" such as "250ms", "10s" or "2m"'
 
@@ -54,7 +55,7 @@ def count_errors(key, least, most):
 
 
 def duration_errors(key, least):
-    allowed = f'a duration from "{least}ms" {DurationForms} is allowed'
+    allowed = f'a duration from "{least}" {DurationForms} is allowed'
     values = ["10", "", "s", "10 s", "10d", "-1s", "1.5s", "61m", "3600001ms", "99999999999h"]
     return [(with_key(key, f'"{value}"'), f"4: {key}: is '{value}', {allowed}") for value in values] + \
         [(with_key(key, "10"), f"4: {key}: is a number, {allowed}")]
@@ -115,15 +116,15 @@ Wrong = [
     (listen('{"site": "/run/site"}'), f"4: listen[0].address: is missing, {AddressForms} is needed"),
     (listen('{"address": 443}'), f"4: listen[0].address: is a number, {AddressForms} is allowed"),
     (listen('{"address": "443"}'), f"4: listen[0].address: '443' is no address to listen on, {AddressForms} is allowed"),
-    (listen('{"address": ":8443", "site": "site"}'), f"4: listen[0].site: 'site' is no absolute path, {Directory} is allowed"),
+    (listen('{"address": ":8443", "site": "site"}'), f"4: listen[0].site: 'site' is no absolute path, {DirectoryOrServer} is allowed"),
     (listen('{"address": ":8443", "sit": "/site"}'), "4: listen[0].sit: is not a key of a listener, did you mean 'site'?"),
     (listen('{"address": ":8443",\n"address": ":8080"}'), "5: listen[0].address: is given twice, first in line 4"),
     # Routes
     ('{"listen": [":8443"], "routes": []}', "1: routes: is an array, an object from names to site directories is allowed"),
     (route("a.example.org", "[]"), f"4: routes.a.example.org: is an array, {RouteValue} is allowed"),
-    (route("a.example.org", '"run/site"'), f"4: routes.a.example.org: 'run/site' is no absolute path, {Directory} is allowed"),
-    (route("a.example.org", '""'), f"4: routes.a.example.org: '' is no absolute path, {Directory} is allowed"),
-    (route("a.example.org", '"/run/\\u0000site"'), f"4: routes.a.example.org: '/run/\\x00site' is no absolute path, {Directory} is allowed"),
+    (route("a.example.org", '"run/site"'), f"4: routes.a.example.org: 'run/site' is no absolute path, {DirectoryOrServer} is allowed"),
+    (route("a.example.org", '""'), f"4: routes.a.example.org: '' is no absolute path, {DirectoryOrServer} is allowed"),
+    (route("a.example.org", '"/run/\\u0000site"'), f"4: routes.a.example.org: '/run/\\x00site' is no absolute path, {DirectoryOrServer} is allowed"),
     (route("a.example.org", '"/run/a",\n  "A.Example.org.": "/run/b"'), "5: routes.A.Example.org.: is given twice, first in line 4"),
     (route("*", '"/run/a",\n  "*": "/run/b"'), "5: routes.*: is given twice, first in line 4"),
     (route(""), f'4: routes."": is empty{RouteForms}'),
@@ -157,8 +158,8 @@ Wrong = [
     *count_errors("hello_bytes_max", 512, 65536),
     *count_errors("pending_max", 1, 1000000),
     *count_errors("sessions_max", 1, 1000000),
-    *duration_errors("hello_timeout", 1),
-    *duration_errors("wait_for_site", 0),
+    *duration_errors("hello_timeout", "1ms"),
+    *duration_errors("wait_for_site", "0s"),
 ]
 
 
