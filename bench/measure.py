@@ -32,9 +32,19 @@ class Figures:
     def __init__(self):
         self.values, self.calls, self.relay = {}, {}, {}
         self.notes = []  # what could not be measured, and why
+        self.unserved = {}  # by measure and peer: how many connections failed, of how many
 
     def note(self, measure, peer, value):
         self.values.setdefault(measure, {}).setdefault(peer, []).append(value)
+
+    def count(self, measure, peer, answer):
+        """Connections that should all be served."""
+        failed, served = self.unserved.get((measure, peer), (0, 0))
+        self.unserved[measure, peer] = failed + failures(answer), served + answer["ok"]
+
+    def all_notes(self):
+        return self.notes + [f"{measure}, {peer}: {failed:,} of {failed + served:,} connections were not served"
+                             for (measure, peer), (failed, served) in sorted(self.unserved.items()) if failed]
 
     def missing(self, measure, peer, why):
         text = f"{measure}, {peer}: {why}"
@@ -103,8 +113,7 @@ class Rounds:
         def measure(peer):
             answer, relay, everybody = self.during(peer, "connect", seconds=seconds, resume=int(resume))
             count = answer["ok"]
-            if failed := failures(answer):
-                self.figures.missing(f"{kind}.rate", peer.name, f"{failed} of {count + failed} connections failed")
+            self.figures.count(kind, peer.name, answer)
             if resume and answer["resumed"] < 0.9 * count - 32:
                 raise RuntimeError(f"only {answer['resumed']} of {count} sessions were resumed")
             if count == 0:

@@ -10,7 +10,7 @@ import signal
 import socket
 
 from peer import Peer, Restarted, version_of
-from processes import ConnectionsMax, file_text, wait_for
+from processes import ConnectionsMax, DescriptorLimit, file_text, wait_for
 
 
 class Direct(Peer):
@@ -57,6 +57,7 @@ class Tcpshim(Proxyd):
     """The relay, for servers on other machines: proxyd, and tcpshim behind it."""
     name = "proxyd+tcpshim"
     offset = 2
+    connections_max = DescriptorLimit * 3 // 8  # a quarter of the descriptors is for pipes
 
     def routes(self):
         return {"*": {"tcp": [self.place.backend]}}
@@ -252,7 +253,7 @@ class Socat(Restarted, Peer):
     package = "socat"
     has_process_for_each = True
     by_name = False
-    connections_max = 1000  # a process each
+    connections_max = 1000  # with a process for each
 
     @classmethod
     def version(cls, place):

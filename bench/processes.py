@@ -122,9 +122,12 @@ def file_text(path):
 
 
 def memory_bytes(pids):
-    """Their proportional share of memory, as a whole."""
-    found = (re.search(r"^Pss:\s+(\d+)", file_text(f"/proc/{pid}/smaps_rollup"), re.M) for pid in pids)
-    return sum(int(match.group(1)) * 1024 for match in found if match)
+    """Their proportional share of what isn't a file's: a library in memory costs each less when others use it, too."""
+    total = 0
+    for pid in pids:
+        fields = dict(re.findall(r"^(Pss_Anon|Pss_Shmem):\s+(\d+)", file_text(f"/proc/{pid}/smaps_rollup"), re.M))
+        total += sum(map(int, fields.values())) * 1024
+    return total
 
 
 def descriptors(pids):

@@ -105,6 +105,8 @@ def machine_lines(results):
         *table(["", ""], [
             ["machine", f"{machine['processors']} processors, {machine['model']}; virtual: {machine['virtual']}; {machine['memory_gib']} GiB"],
             ["system", f"{machine['system']}, Linux {machine['kernel']}, over loopback"],
+            ["other work on it", f"load average {machine['load']:.1f} at the start"
+             + (": **others used it, look at ratios only**" if machine["load"] > 1 else "")],
             ["server behind all", f"{machine['backend']}, one worker; certificate: ECDSA P-256"],
             ["measured", versions],
             ["rounds", f"{results['rounds']}, peers in another order in each"]])]
