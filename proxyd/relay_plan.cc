@@ -43,13 +43,13 @@ void remove_others(const RelayPlan& plan) {
             rmdir(entry.path().c_str());
 }
 
-// In order, each once.
+// Each once, in the order of the file: the first one is what a backend without a port is checked
+// at.
 std::vector<uint16_t> ports_of(const std::vector<SocketAddress>& addresses) {
     std::vector<uint16_t> ports;
     for (const SocketAddress& address : addresses)
-        ports.push_back(address.port());
-    std::ranges::sort(ports);
-    ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
+        if (std::ranges::find(ports, address.port()) == ports.end())
+            ports.push_back(address.port());
     return ports;
 }
 

@@ -9,11 +9,18 @@
 namespace proxyd::shim {
 namespace {
 
+// Whether the port is one of several that the client has chosen: a host that refuses there is up,
+// and may well serve another one.
+bool is_port_the_client_s(const BackendAddress& address, const SiteConfiguration& site) {
+    return !address.is_unix() && address.port() == 0 && site.ports.size() > 1;
+}
+
 // Whether a client can't have caused it by what it sends, or by where it comes from: of a site that
 // is transparent, backends can't answer every client through this machine.
-bool is_backend_to_blame(ConnectFailure failure, bool is_transparent) {
-    if (failure == ConnectFailure::Refused) return true;
-    return !is_transparent &&
+bool is_backend_to_blame(ConnectFailure failure, const BackendAddress& address,
+                         const SiteConfiguration& site) {
+    if (failure == ConnectFailure::Refused) return !is_port_the_client_s(address, site);
+    return !site.is_transparent &&
            (failure == ConnectFailure::Unreachable || failure == ConnectFailure::TimedOut ||
             failure == ConnectFailure::NotResolved);
 }
@@ -91,7 +98,7 @@ void Backend::note_connected() {
 
 void Backend::note_failed(ConnectFailure failure, Clock::time_point began) {
     counters_.failed[static_cast<size_t>(failure)]++;
-    if (!is_backend_to_blame(failure, site_.is_transparent)) return;
+    if (!is_backend_to_blame(failure, address_, site_)) return;
     const Clock::time_point now = Clock::now();
     const bool was_good = !health_.is_on_trial();
     if (!health_.note_failed(began, now)) return;

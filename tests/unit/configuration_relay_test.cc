@@ -117,7 +117,7 @@ TEST_CASE("tcpshim gets a site for each route to TCP servers", "[configuration_r
           std::vector<std::string>{"/run/proxyd/tcp/a.b", "/run/proxyd/tcp/*.c.d"});
     const nlohmann::json told = plan_of(configuration);
     CHECK(told["sites"].size() == 2);
-    CHECK(told["sites"]["/run/proxyd/tcp/a.b"]["ports"] == nlohmann::json({80, 443}));
+    CHECK(told["sites"]["/run/proxyd/tcp/a.b"]["ports"] == nlohmann::json({443, 80}));
     CHECK(shim::parse_configuration(plan.text, "t.json").has_value());
     CHECK(relay_plan_of(parsed(R"("/s")")).is_empty());
 }

@@ -243,6 +243,18 @@ TEST_CASE("connector: a client from an address that can't be answered has no bac
     CHECK(site.backend(0).state(Clock::now()) == BackendState::Paused);
 }
 
+TEST_CASE("connector: a client at a port that the host doesn't serve has it left out for no other",
+          "[connector]") {
+    BackendConfiguration without_port = tcp_backend(0);
+    Site site({without_port});
+    site.configuration.failures_max = 1;
+    site.configuration.ports = {80, 443};
+    Client client(site, "192.0.2.1", port_of_nobody());
+    CHECK(client.start() == "refused");
+    CHECK(site.backend(0).state(Clock::now()) == BackendState::Up);
+    CHECK(site.backend(0).counters().failed[static_cast<size_t>(ConnectFailure::Refused)] == 1);
+}
+
 TEST_CASE("connector: leaves out a backend that failed so often, until a client was connected",
           "[connector]") {
     const UniqueFd listener = test::tcp_listener();
