@@ -95,6 +95,7 @@ def test_a_reset_before_anybody_speaks_is_one_for_the_client(workspace):
     ends = RelayEnds(workspace)
     client, backend = ends.new_pair()
     address = client.getsockname()
+    talking_pair(ends)  # tcpshim has seen that the first one is connected: else it is a refusal
     reset(backend)
     assert read_to_reset(client) == b""
     assert ends.ending_of(address) == "no_backend"
