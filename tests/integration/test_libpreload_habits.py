@@ -64,7 +64,6 @@ HABITS_OF_ANY_ADDRESS = [
 # else is the same.
 ALLOWED_DIFFERENCES = {
     "odd_calls": {
-        "recv: -1 Transport endpoint is not connected": "recv: -1 Resource temporarily unavailable",
         "send: -1 Broken pipe": "send: -1 Transport endpoint is not connected",
         "connect: -1 Transport endpoint is already connected": "connect: -1 Invalid argument",
         "FIONREAD: -1 Invalid argument": "FIONREAD: 0",
