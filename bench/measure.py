@@ -10,6 +10,9 @@ import time
 
 GiB = 1 << 30
 
+# What may go wrong with one of them while others go on.
+Failures = (RuntimeError, OSError, subprocess.SubprocessError, LookupError, ValueError)
+
 
 def failures(answer):
     return sum(answer[key] for key in ("refused", "reset", "ended", "timed_out", "wrong"))
@@ -92,7 +95,7 @@ class Rounds:
         for peer in order:
             try:
                 work(peer)
-            except (RuntimeError, TimeoutError) as why:
+            except Failures as why:
                 self.figures.missing(measure, peer.name, str(why))
 
     def used(self, peer):
@@ -138,7 +141,12 @@ class Rounds:
 
     def latency(self, count, rate):
         by_port = {str(peer.port): peer.name for peer in self.peers}
-        answer = self.clients.run("latency", [peer.port for peer in self.peers], count=count, rate=rate)
+        try:
+            answer = self.clients.run("latency", [peer.port for peer in self.peers], count=count, rate=rate)
+        except Failures as why:  # of one client of one peer: nobody has figures of this round
+            for peer in self.peers:
+                self.figures.missing("latency", peer.name, str(why))
+            return
         for port, shares in answer.items():
             for share, microseconds in shares.items():
                 self.figures.note(f"latency.{share}", by_port[port], microseconds)

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import shutil
@@ -213,6 +214,10 @@ class Bench:
         for name, peer in self.peers.items():
             wait_for(lambda: can_connect(peer.port), f"{name}'s start")
 
+    def in_any_order(self):
+        """Another one each time, so that what else happens on the machine hits all alike."""
+        return random.sample(list(self.peers.items()), len(self.peers))
+
     def processors(self, peer):
         """Seconds used by the relay, and by all: with its backend and its clients."""
         relay = sum(map(processor_seconds, peer.pids()))
@@ -229,7 +234,7 @@ class Bench:
         self.figures.setdefault(measure, {}).setdefault(name, []).append(value)
 
     def transfer(self, measure, kind, connections, total_bytes):
-        for name, peer in self.peers.items():
+        for name, peer in self.in_any_order():
             before = self.processors(peer)
             seconds = self.clients(kind, Address, peer.port, connections, total_bytes // connections)[0]
             relay, everybody = (b - a for a, b in zip(before, self.processors(peer)))
@@ -238,7 +243,7 @@ class Bench:
             self.note(f"{measure}, CPU s/GiB of all three", name, everybody / (total_bytes / GiB))
 
     def connect(self, connections, seconds):
-        for name, peer in self.peers.items():
+        for name, peer in self.in_any_order():
             before = self.processors(peer)
             count, taken = self.clients("connect", Address, peer.port, connections, seconds, 1000)
             relay, everybody = ((b - a) / count * 1e6 for a, b in zip(before, self.processors(peer)))
@@ -248,7 +253,7 @@ class Bench:
 
     def keep(self, connections):
         """The second batch counts: what the first one needed for the first time isn't paid again."""
-        for name, peer in self.peers.items():
+        for name, peer in self.in_any_order():
             if name == "direct":
                 continue
             kept = []
@@ -276,7 +281,8 @@ class Bench:
         for measure, by_name in self.figures.items():
             lines += ["", f"**{measure}**", "", "| | median | spread | to HAProxy |", "|---|---|---|---|"]
             base = by_name.get("haproxy")
-            for name, values in by_name.items():
+            for name in filter(by_name.get, self.options.only):
+                values = by_name[name]
                 ratio = statistics.median(a / b for a, b in zip(values, base)) if base and all(base) else float("nan")
                 lines.append(f"| {name} | {statistics.median(values):.4g} | {min(values):.4g} to {max(values):.4g} "
                              f"| {ratio:.2f} |")
@@ -295,7 +301,8 @@ def main():
     parser.add_argument("tcpshim_options", nargs="*")
     options = parser.parse_args()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="relay-bench-"))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: terminated"))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("run.py: terminated"))
     size = GiB // 2 if options.quick else 4 * GiB
     bench = Bench(options, directory)
     try:
