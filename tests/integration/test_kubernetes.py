@@ -52,9 +52,12 @@ def test_the_parts_of_a_daemon_set_fit_together(name):
 def test_both_daemon_sets_share_nodes_and_the_directory_of_sites():
     edge, site = (one_of(name, "DaemonSet")["spec"]["template"]["spec"] for name in ("edge.yaml", "site.yaml"))
     assert edge["nodeSelector"] == site["nodeSelector"]
-    run, = [volume["hostPath"]["path"] for volume in edge["volumes"] if "hostPath" in volume]
+    made = [volume["hostPath"]["path"] for volume in edge["volumes"]
+            if volume.get("hostPath", {}).get("type") == "DirectoryOrCreate"]
     sites, = [volume["hostPath"]["path"] for volume in site["volumes"] if "hostPath" in volume]
-    assert sites.startswith(run + "/")
+    assert sites in made  # proxyd starts before there is any site
+    mounts = {mount["name"]: mount["mountPath"] for mount in edge["containers"][0]["volumeMounts"]}
+    assert all(mounts[volume["name"]] == volume["hostPath"]["path"] for volume in edge["volumes"] if "hostPath" in volume)
 
 
 def test_proxyd_takes_the_configuration(workspace):
