@@ -161,7 +161,8 @@ class Parser {
     bool decode(std::string_view token, std::string_view& text) {
         auto decoded = nlohmann::json::parse(token, nullptr, false);
         if (!decoded.is_string()) return false;
-        text = document_.decoded.emplace_front(std::move(decoded.get_ref<std::string&>()));
+        text = *document_.decoded.emplace_front(
+            std::make_unique<const std::string>(std::move(decoded.get_ref<std::string&>())));
         return true;
     }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <forward_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -42,7 +43,8 @@ struct JsonMember {
 
 struct JsonDocument {
     JsonValue root;
-    std::forward_list<std::string> decoded;  // the texts that don't stand so in the file
+    // The texts that don't stand so in the file. `root` refers to them, so it can't be copied.
+    std::forward_list<std::unique_ptr<const std::string>> decoded;
 };
 
 struct JsonError {
