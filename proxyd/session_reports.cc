@@ -3,7 +3,6 @@
 // What a session tells of itself: while it waits, and in the access log when it is over.
 #include "proxyd/session.h"
 
-
 namespace proxyd {
 namespace {
 

@@ -431,5 +431,6 @@ TEST_CASE("connector: its words are those of the access log", "[connector]") {
     std::string words;
     for (size_t i = 0; i < ConnectFailureCount; i++)
         words += fmt::format("{} ", connect_failure_word(static_cast<ConnectFailure>(i)));
-    CHECK(words == "refused unreachable timed_out not_resolved closed_early full none_up local loop ");
+    CHECK(words ==
+          "refused unreachable timed_out not_resolved closed_early full none_up local loop ");
 }
