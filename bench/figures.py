@@ -66,11 +66,14 @@ def median(values):
     return statistics.median(values)
 
 
-def ratio(results, key, name, base):
+def ratio_in(rows, name, base):
     """The median of the ratios round by round, or None where there is nothing to divide by."""
-    rows = results["figures"].get(key, {})
     pairs = [(value, other) for value, other in zip(rows.get(name, []), rows.get(base, [])) if other > 0]
     return median([value / other for value, other in pairs]) if pairs else None
+
+
+def ratio(results, key, name, base):
+    return ratio_in(results["figures"].get(key, {}), name, base)
 
 
 def best_other(results, measure):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What was to be reached, and whether it is."""
 
-from figures import best_other, measures, median, ratio
+from figures import best_other, measures, median, ratio, ratio_in
 from tables import table
 
 Kinds = (("full", "full handshakes"), ("resumed", "resumed sessions"))
@@ -18,7 +18,9 @@ class Goals:
         self.row(what, f"at least {least}", value, value is not None and value >= least, digits)
 
     def row(self, what, goal, value, is_reached, digits):
-        if value is not None:
+        if value is None:
+            self.rows.append([what, goal, "–", "not measured"])
+        else:
             self.rows.append([what, goal, f"{value:,.{digits}f}", "yes" if is_reached else "**no**"])
 
     def one(self, key, name="proxyd"):
@@ -65,21 +67,28 @@ def of_many_routes(goals):
     if len(counts) < 2:
         return
     few, many = (goals.one(f"routes.{count}.instructions") for count in (counts[0], counts[-1]))
-    if few and many:
-        goals.at_most(f"Instructions per connection with {counts[-1]:,} routes, to those with {counts[0]:,}", 1.02, many / few, 3)
+    goals.at_most(f"Instructions per connection with {counts[-1]:,} routes, to those with {counts[0]:,}", 1.02,
+                  many / few if few and many else None, 3)
     goals.at_most(f"Start with {counts[-1]:,} routes, ms", 300, goals.one(f"start.{counts[-1]}"), 0)
 
 
 def of_the_relay(goals):
-    """Ratios to HAProxy's."""
+    """Ratios to HAProxy's, in each figure."""
+    if "proxyd+tcpshim" not in goals.results["versions"]:
+        return
     for key, text in (("full.rate", "new connections per second, full handshakes"), ("resumed.rate", "... resumed sessions"),
                       ("download.rate", "download, GiB/s"), ("upload.rate", "upload, GiB/s")):
         goals.at_least(f"tcpshim to HAProxy: {text}", 1, goals.ratio(key, "HAProxy", "proxyd+tcpshim"))
     counts = sorted(int(key.partition(".")[2]) for key in goals.results["figures"] if key.startswith("memory."))
     for key, text in (("full.cpu", "processor time per connection, full handshakes"), ("resumed.cpu", "... resumed sessions"),
-                      ("latency.p50", "time to the first byte, half of all"), ("download.cpu", "processor time per GiB, download"),
-                      ("upload.cpu", "... upload"), *((f"memory.{count}", f"memory per idle connection, of {count:,}") for count in counts)):
+                      ("system_calls", "system calls per connection"),
+                      ("latency.p50", "time to the first byte, half of all"), ("latency.p99", "... 99 of 100"), ("download.cpu", "processor time per GiB, download"),
+                      ("upload.cpu", "... upload"), *((f"memory.{count}", f"memory per idle connection, of {count:,}") for count in counts),
+                      *((f"kernel.{count}", f"the kernel's memory for it, of {count:,}") for count in counts)):
         goals.at_most(f"tcpshim to HAProxy: {text}", 1, goals.ratio(key, "HAProxy", "proxyd+tcpshim"))
+    for measure, rows in (goals.results.get("relay") or {}).items():
+        judge = goals.at_least if "/s" in measure else goals.at_most
+        judge(f"tcpshim to HAProxy, over plain TCP: {measure}", 1, ratio_in(rows, "tcpshim", "haproxy"))
 
 
 def goals(results):

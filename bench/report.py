@@ -5,7 +5,7 @@ import time
 
 import figures
 import report_plots
-from figures import ByName, Order, Relays, measures, median, number, ratio
+from figures import ByName, Order, Relays, measures, median, number, ratio, ratio_in
 from goals import goals
 from tables import table
 
@@ -90,9 +90,9 @@ def relay(results):
     names = list(dict.fromkeys(name for values in found.values() for name in values))
     rows = []
     for measure, values in found.items():
-        pairs = [one / other for one, other in zip(values.get("tcpshim", []), values.get("haproxy", [])) if other > 0]
+        to_haproxy = ratio_in(values, "tcpshim", "haproxy")
         rows.append([measure, *(number(median(values[name])) if name in values else "–" for name in names),
-                     f"{median(pairs):.2f}" if pairs else ""])
+                     f"{to_haproxy:.2f}" if to_haproxy is not None else ""])
     return table(["", *names, "tcpshim to HAProxy"], rows) if rows else []
 
 
